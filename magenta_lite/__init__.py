@@ -1,0 +1,1 @@
+"""Generative models of drawing and of music, in JAX."""
