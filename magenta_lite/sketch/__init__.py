@@ -1,0 +1,1 @@
+"""Drawings as numpy arrays: strokes, files people have, pictures and pages."""
