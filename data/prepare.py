@@ -1,0 +1,294 @@
+"""Prepared sets of drawings: how they are written, whole or not at all, and what lies beside the records.
+
+A builder is a subclass of `Drawings` that says where its drawings come from; `prepare` runs it into one directory.
+data/README.md describes that directory for readers of it.
+"""
+
+import abc
+import collections
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from magenta_lite.errors import Rejected, UserError
+
+SPLITS = ("train", "valid", "test")
+
+_SHARD = 32 << 20  # bytes of sources; tfds holds the drawings of one shard in memory while it writes them
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What a prepared set is made from: equal origins give equal records.
+
+    builder: name of the builder ("quickdraw").
+    version: raised when the same sources and options begin to give other records.
+    options: what was asked for, JSON-able.
+    sources: file name -> sha256 of its content, in hexadecimal.
+    labels: names of the classes; a record's label is an index into them.
+    licence: of the drawings, if known.
+    command: the command line that makes the set.
+    """
+
+    builder: str
+    version: str
+    options: Mapping[str, Any]
+    sources: Mapping[str, str]
+    labels: tuple[str, ...]
+    licence: str | None
+    command: str
+
+    def contents(self) -> dict[str, Any]:
+        """What decides the records: everything but the licence and the command."""
+        return {
+            "builder": self.builder,
+            "version": self.version,
+            "options": dict(self.options),
+            "sources": dict(self.sources),
+            "labels": list(self.labels),
+        }
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the contents, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.contents(), sort_keys=True).encode()).hexdigest()
+
+
+class _Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Nothing: these sets are made here, and tfds would leave an empty temporary folder behind each time."""
+
+
+class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
+    """A tfds builder of drawings in stroke-3, written in the order in which they are read, and never split again.
+
+    Records hold `strokes` float32 [N, 3] (dx, dy, pen lifted after this point), `label` and `name`.
+    After a build, `lengths`, `kept` and `rejected` tell what became of every drawing.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    # tfds would look for a file of checksums beside the code, with importlib_resources, which it does not install.
+    url_infos: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *, labels: Sequence[str], data_dir: str) -> None:
+        self.labels = tuple(labels)
+        self.lengths: dict[str, list[int]] = {split: [] for split in SPLITS}
+        self.kept = {split: dict.fromkeys(self.labels, 0) for split in SPLITS}
+        self.rejected: dict[str, list[tuple[str, str, str]]] = {split: [] for split in SPLITS}
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    @abc.abstractmethod
+    def drawings(self, label: str, split: str) -> Iterator[tuple[str, Any]]:
+        """Yields (name, array or Rejected) for every drawing; the name is the item within its source ("train/17")."""
+
+    @abc.abstractmethod
+    def source(self, label: str) -> tuple[str, int]:
+        """Name of the file that the label's drawings come from, and its size in bytes (an estimate will do)."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return _Info(
+            builder=self,
+            description=type(self).__doc__,
+            features=tfds.features.FeaturesDict(
+                {
+                    "strokes": tfds.features.Tensor(shape=(None, 3), dtype=np.float32, encoding="bytes"),
+                    "label": tfds.features.ClassLabel(names=list(self.labels)),
+                    "name": tfds.features.Text(),
+                }
+            ),
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Callable[[], Iterator[Any]]]]:
+        shards: list[list[str]] = [[]]
+        size = 0
+        for label in self.labels:
+            weight = self.source(label)[1]
+            if shards[-1] and size + weight > _SHARD:
+                shards.append([])
+                size = 0
+            shards[-1].append(label)
+            size += weight
+        return {
+            split: [lambda split=split, labels=labels: self._records(split, labels) for labels in shards]
+            for split in SPLITS
+        }
+
+    def _records(self, split: str, labels: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        for label in labels:
+            file = self.source(label)[0]
+            bar = tqdm(self.drawings(label, split), f"{label} {split}", unit=" drawings", leave=False, disable=None)
+            for item, array in bar:
+                strokes = array if isinstance(array, Rejected) else check_strokes(array)
+                if isinstance(strokes, Rejected):
+                    self.rejected[split].append((file, item, strokes.reason))
+                    continue
+                self.kept[split][label] += 1
+                self.lengths[split].append(len(strokes))
+                record = {"strokes": strokes, "label": label, "name": f"{label}/{item}"}
+                yield len(self.lengths[split]), record
+
+
+def check_strokes(array: Any) -> np.ndarray | Rejected:
+    """The drawing as float32 [N, 3] if it is stroke-3: N >= 1, finite, pen 0 or 1; otherwise Rejected.
+
+    Integers up to 2**24 keep their value; wider numbers are rounded to float32.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        return Rejected("not an array of numbers")
+    if array.size == 0:
+        return Rejected("no points")
+    if array.ndim != 2 or array.shape[1] != 3:
+        return Rejected("not [N, 3]")
+    with np.errstate(over="ignore"):
+        strokes = array.astype(np.float32)
+    if not np.isfinite(strokes).all():
+        return Rejected("not finite")
+    pen = strokes[:, 2]
+    if not ((pen == 0) | (pen == 1)).all():
+        return Rejected("pen not 0 or 1")
+    return strokes
+
+
+def prepare(out: Path, origin: Origin, build: Callable[[str], Drawings]) -> None:
+    """Makes the prepared directory `out`, whole or not at all, and prints what came of it.
+
+    Args:
+      out: the directory to make. When it exists already and came from an equal origin, nothing is done.
+      origin: what the set is made from.
+      build: data_dir -> the builder, not yet run.
+
+    Raises:
+      UserError: `out` holds something else, or a split keeps no drawing.
+    """
+    if _is_prepared(out, origin):
+        print(f"already prepared: {out}")
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:64]}.", suffix=".partial", dir=out.parent))
+    try:
+        builder = build(str(scratch))
+        # tfds announces itself on standard output; progress bars go to standard error and stay.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+        _require_drawings(builder)
+        made = Path(builder.data_dir)
+        _write_companions(made, origin, builder)
+        try:
+            os.rename(made, out)
+        except OSError as error:
+            raise UserError(f"{out}: cannot be put in place ({error.strerror}): choose another --out") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    print(report(out, builder))
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def command_line(module: str, **flags: Any) -> str:
+    """The shell command that runs a module with these flags; those that are None are left out."""
+    words = ["python", "-m", module]
+    for name, value in flags.items():
+        if value is not None:
+            shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            words.append(f"--{name}={shown}")
+    return shlex.join(words)
+
+
+def report(out: Path, builder: Drawings) -> str:
+    """A table of the splits, why drawings were rejected, and the command that trains on the set."""
+    rows = [("split", "kept", "rejected", "longest")]
+    for split in SPLITS:
+        lengths = builder.lengths[split]
+        rows.append((split, f"{len(lengths):,}", f"{len(builder.rejected[split]):,}", f"{max(lengths)} points"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for split in SPLITS:
+        lines += [f"rejected from {split}: {count:,} {reason}" for reason, count in _reasons(builder, split).items()]
+    train = ["python", "train.py", "--config=configs/sketch_rnn.py", "--workdir=runs/NAME", f"--config.data.dir={out}"]
+    return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])
+
+
+def _is_prepared(out: Path, origin: Origin) -> bool:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    try:
+        found = json.loads((out / "source.json").read_text())
+        digest = found["digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{out} exists and is no prepared set: choose another --out or delete it") from None
+    if digest == origin.digest:
+        return True
+    differences = "; ".join(_differences(found, origin.contents())) or "its digest"
+    raise UserError(f"{out} was prepared from something else: {differences}: choose another --out or delete it")
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("builder", "version"):
+        if old.get(name) != new[name]:
+            yield f"{name} was {old.get(name)}, now {new[name]}"
+    for name in ("options", "sources"):
+        before, now = old.get(name) or {}, new[name]
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) == now.get(key):
+                continue
+            if name == "options":
+                yield f"{key} was {_show(before.get(key))}, now {_show(now.get(key))}"
+            elif key in before and key in now:
+                yield f"the content of {key} changed ({before[key][:8]}, now {now[key][:8]})"
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _reasons(builder: Drawings, split: str) -> dict[str, int]:
+    return dict(collections.Counter(reason for _, _, reason in builder.rejected[split]).most_common())
+
+
+def _require_drawings(builder: Drawings) -> None:
+    for split in SPLITS:
+        if not builder.lengths[split]:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in _reasons(builder, split).items())
+            raise UserError(f"nothing to keep in {split}: " + (f"rejected {reasons}" if reasons else "it is empty"))
+
+
+def _write_companions(directory: Path, origin: Origin, builder: Drawings) -> None:
+    np.savez(
+        directory / "lengths.npz",
+        allow_pickle=False,
+        **{split: np.asarray(lengths, np.int32) for split, lengths in builder.lengths.items()},
+    )
+    with (directory / "rejected.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("file", "item", "reason"))
+        for split in SPLITS:
+            table.writerows(builder.rejected[split])
+    source = {
+        **origin.contents(),
+        "digest": origin.digest,
+        "command": origin.command,
+        "licence": origin.licence,
+        "counts": builder.kept,
+        "rejected": {split: _reasons(builder, split) for split in SPLITS},
+        "longest": {split: max(lengths) for split, lengths in builder.lengths.items()},
+    }
+    (directory / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")

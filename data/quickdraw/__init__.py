@@ -1,0 +1,1 @@
+"""QuickDraw and the other sketchrnn sets: python -m data.quickdraw --help."""
