@@ -1,0 +1,138 @@
+"""Drawings <-> arrays: normalised, limited, augmented stroke-3."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magenta_lite.errors import Rejected, UserError, nearest
+from magenta_lite.models.sketch_rnn import pictures
+from magenta_lite.sketch import ndjson, strokes
+
+Example = dict[str, Any]
+"""strokes: [N, 3] stroke-3 in the data set's units; label: a class name or number; name: where it comes from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """What the training data decided, and the limits of the original as options.
+
+    scale: standard deviation of the train split's offsets, by which offsets are divided. n_max: points of the longest
+    sketch of all splits, N_max of the paper. labels: class names. max_points: longer sketches are refused. limit:
+    offsets are clipped to +-limit, in the data's units. random_scale: each axis is scaled by a factor in 1 +-
+    random_scale in training. drop_points: probability with which a point inside a stroke is merged into the next.
+    """
+
+    scale: float
+    n_max: int
+    labels: tuple[str, ...]
+    max_points: int = 250
+    limit: float = 1000.0
+    random_scale: float = 0.15
+    drop_points: float = 0.10
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))  # a list, where it comes from JSON
+        for field, value, good, expected in (
+            ("max_points", self.max_points, self.max_points >= 1, "at least 1"),
+            ("limit", self.limit, self.limit > 0, "above 0"),
+            ("random_scale", self.random_scale, 0 <= self.random_scale < 1, "a share in 0..1, 1 left out"),
+            ("drop_points", self.drop_points, 0 <= self.drop_points < 1, "a probability in 0..1, 1 left out"),
+        ):
+            if not good:
+                raise UserError(f"config.codec.{field}={value}: expected {expected}")
+
+    @classmethod
+    def from_data(cls, options: dict[str, Any], data: Any) -> tuple["Codec", dict[str, int]]:
+        """The codec for prepared data, and how many items its limits touch, by what is done to them.
+
+        data has labels, lengths (points of every sketch, by split) and examples(split), an iterator.
+
+        Raises:
+          UserError: no sketch of the train split is within the limits.
+        """
+        codec = cls(scale=1.0, n_max=1, labels=data.labels, **options)
+        touched: dict[str, int] = {}
+        fits = {split: codec.lengths(lengths) > 0 for split, lengths in data.lengths.items()}
+        for split, keep in fits.items():
+            if not keep.all():
+                touched[f"{split}: refused, longer than {codec.max_points} points"] = int((~keep).sum())
+        if not fits["train"].any():
+            raise UserError(f"config.codec.max_points={codec.max_points}: no sketch of the train split is that short")
+        total = np.zeros(3)
+        for split, keep in fits.items():
+            clipped = 0
+            for example, kept in zip(data.examples(split), keep, strict=True):
+                if not kept:
+                    continue
+                offsets = example["strokes"][:, :2].astype(np.float64)
+                clipped += int(np.abs(offsets).max() > codec.limit)
+                if split == "train":
+                    offsets = np.clip(offsets, -codec.limit, codec.limit)
+                    total += offsets.size, offsets.sum(), np.square(offsets).sum()
+            if clipped:
+                touched[f"{split}: sketches with offsets clipped to +-{codec.limit:g}"] = clipped
+        scale = float(np.sqrt(total[2] / total[0] - (total[1] / total[0]) ** 2))
+        n_max = max(int(lengths[fits[split]].max(initial=1)) for split, lengths in data.lengths.items())
+        return dataclasses.replace(codec, scale=scale, n_max=n_max), touched
+
+    def lengths(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
+        """The encoded length of sketches of these numbers of points; 0 where they are refused."""
+        return np.where(stored <= self.max_points, stored, 0)
+
+    def read(self, path: str | os.PathLike[str]) -> Iterator[tuple[str, Example | Rejected]]:
+        """The drawings of a file: QuickDraw's .ndjson, simplified, also .gz.
+
+        Raises:
+          UserError: no such file, or no format that is read.
+        """
+        if not str(path).endswith((".ndjson", ".ndjson.gz")):
+            raise UserError(f"{path}: expected drawings as .ndjson or .ndjson.gz")
+        return ndjson.read(path)
+
+    def encode(self, example: Example, rng: np.random.Generator | None = None) -> dict[str, NDArray] | Rejected:
+        """strokes [N, 3] float32, offsets in units of scale; label, an int32 number (-1 where the class is unknown).
+
+        With rng, as for training: randomly scaled, points dropped at random.
+        """
+        drawing = np.asarray(example["strokes"], np.float32)
+        if not len(drawing):
+            return Rejected("no points")
+        if len(drawing) > self.max_points:
+            return Rejected(f"longer than {self.max_points} points")
+        factors = np.array([1 / self.scale, 1 / self.scale, 1.0], np.float32)
+        drawing = np.clip(drawing, -self.limit, self.limit) * factors
+        if rng is not None:
+            drawing = strokes.drop_points(strokes.random_scale(drawing, self.random_scale, rng), self.drop_points, rng)
+        return {"strokes": drawing.astype(np.float32), "label": np.int32(self._number(example.get("label")))}
+
+    def decode(self, arrays: dict[str, NDArray]) -> NDArray[np.float32]:
+        """A drawing, stroke-3 [N, 3] in the data's units, from strokes [T, 3] and length."""
+        drawing = np.array(arrays["strokes"][: int(arrays["length"])], np.float32)
+        drawing[:, :2] *= self.scale
+        return drawing
+
+    def condition(self, *, label: str | None = None) -> dict[str, NDArray]:
+        """What a person may ask for: a label, by its name.
+
+        Raises:
+          UserError: no class of that name.
+        """
+        if label is None:
+            return {}
+        if label not in self.labels:
+            raise UserError(f"--label={label} is no class of this model: {nearest(label, self.labels)}")
+        return {"label": np.int32(self.labels.index(label))}
+
+    def write(self, grid: pictures.Grid, folder: Path) -> list[Path]:
+        """A grid of drawings as SVG, PNG, GIF and ndjson; the paths written."""
+        return pictures.write(grid, folder)
+
+    def _number(self, label: Any) -> int:
+        if isinstance(label, str):
+            return self.labels.index(label) if label in self.labels else -1
+        return -1 if label is None else int(label)

@@ -1,0 +1,1 @@
+"""Layers on JAX arrays, shared by the model families. Time comes first inside: [time, batch, features]."""

@@ -1,0 +1,23 @@
+"""Where real data is, and what every test may use. Four CPU devices are faked before JAX starts."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+
+import pytest
+
+SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Path of a file or folder of the real data; skips the test where it is not there."""
+
+    def find(*parts: str) -> Path:
+        path = SHARED.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"{'/'.join(parts)} is not in {SHARED} (set MAGENTA_LITE_DATA)")
+        return path
+
+    return find
