@@ -9,6 +9,7 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -123,10 +124,7 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
                 size = 0
             shards[-1].append(label)
             size += weight
-        return {
-            split: [lambda split=split, labels=labels: self._records(split, labels) for labels in shards]
-            for split in SPLITS
-        }
+        return {split: [functools.partial(self._records, split, labels) for labels in shards] for split in SPLITS}
 
     def _records(self, split: str, labels: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         for label in labels:

@@ -11,6 +11,7 @@ import math
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ SPLITS = ("train", "valid", "test")
 
 _LARGEST = 2 << 30  # bytes of one entry; the largest published one holds about 0.2 GB
 _DENSEST = 200  # times an entry may be larger than its compressed form; published ones reach 5
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _REAL = re.compile(r"([iu][1248]|f[248])$")
 
 
@@ -49,7 +51,7 @@ def read(path: Path, split: str) -> list[Any]:
             if missing:
                 raise UserError(
                     f"{path}: no {', '.join(missing)} inside: a sketchrnn file holds train, valid and test, "
-                    f"this one holds {', '.join(sorted(held)) or 'nothing'}"
+                    f"this one holds {_plain(', '.join(sorted(held))) or 'nothing'}"
                 )
             info = held[stem]
             if info.file_size > min(_LARGEST, _DENSEST * max(info.compress_size, 1 << 16)):
@@ -64,33 +66,36 @@ def read(path: Path, split: str) -> list[Any]:
         raise UserError(f"{path}: no such file") from None
     # zipfile and zlib name damage in a dozen ways, RuntimeError and NotImplementedError among them.
     except Exception as error:
-        raise UserError(f"{path}: not a readable .npz ({_first_line(error)}): is the download complete?") from error
+        raise UserError(
+            f"{path}: not a readable .npz ({_plain(f'{type(error).__name__}: {error}')}): is the download complete?"
+        ) from error
     try:
         return _parse(data)
     except _RefusedError as error:
-        raise UserError(f"{path}: {stem}: {error}") from None
+        raise UserError(f"{path}: {stem}: {_plain(error)}") from None
     # Damage makes the interpreter fail anywhere: an empty stack, a missing memo, a tuple too short.
     except Exception as error:
-        raise UserError(f"{path}: {stem} is damaged ({_first_line(error)})") from error
+        raise UserError(f"{path}: {stem} is damaged ({_plain(f'{type(error).__name__}: {error}')})") from error
 
 
 class _RefusedError(Exception):
     """The entry asks for something that a set of drawings has no need of."""
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
+def _plain(text: object) -> str:
+    """The text without control characters: names inside a hostile file must not reach a terminal as they are."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in str(text)[:300])
+    return shown if len(shown) < 300 else shown + "..."
 
 
 def _parse(data: bytes) -> list[Any]:
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
+    if version not in _HEADERS:
         raise _RefusedError(f"array format {version[0]}.{version[1]} is not one that drawings are stored in")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of headers of Python 2, and Python of odd escapes in them
+        shape, fortran, dtype = _HEADERS[version](file)
     if not dtype.hasobject:
         # Drawings of equal length may have been saved as one plain array [n, N, 3].
         if len(shape) != 3:
@@ -197,6 +202,7 @@ class _Instructions(dict[int, Callable[[Any], None]]):
 # The interpreter written in Python, not the C one: its instructions can be chosen one by one. The C one resolves
 # registered extension codes without asking, and a memo index or a length of eight bytes makes it allocate gigabytes.
 class _ArrayUnpickler(pickle._Unpickler):
+    stack: list[Any]
     dispatch = _Instructions(
         (ord(code), pickle._Unpickler.dispatch[ord(code)])
         for code in (
@@ -218,10 +224,6 @@ class _ArrayUnpickler(pickle._Unpickler):
             return _STANDS_FOR[module, name]
         except KeyError:
             raise _RefusedError(f"refused {module}.{name}: only arrays of numbers are read") from None
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Refused: drawings refer to nothing outside their file."""
-        raise _RefusedError("refused a reference to something outside the file")
 
     def _call(self) -> None:
         arguments = self.stack.pop()

@@ -1,0 +1,1 @@
+"""Drawings made by rules, for trying things without a download: python -m data.toy --help."""
