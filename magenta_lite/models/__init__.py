@@ -1,1 +1,54 @@
-"""Model families: one folder each, with a Codec (host) and a Model (device)."""
+"""Model families: one folder each, with a Codec (host) and a Model (device). The folder is the registration."""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+import jax
+from flax import nnx
+
+from magenta_lite.errors import UserError, nearest
+
+
+def family(name: str) -> ModuleType:
+    """The module of a family, with its Codec and Model.
+
+    Raises:
+      UserError: no family of that name.
+    """
+    families = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    if name not in families:
+        raise UserError(f"config.family={name!r} is no family: {nearest(name, families)}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def build(config: Any, codec: Any) -> nnx.Module:
+    """The model that a config describes, with fresh parameters from config.seed.
+
+    Raises:
+      UserError: config.model has a field that the family's Model does not take, or a value that it refuses.
+    """
+    model = family(config.family).Model
+    valid = [name for name in inspect.signature(model.__init__).parameters if name not in ("self", "codec", "rngs")]
+    options = config.model.to_dict()
+    for name in options:
+        if name not in valid:
+            raise UserError(f"config.model.{name} is no option of {config.family}: {nearest(name, valid)}")
+    # One compiled program: parameter by parameter, initialising takes seconds.
+    graph, state = _initialise(model, codec, tuple(sorted(options.items())), config.seed)
+    return nnx.merge(graph, state)
+
+
+def _initialise(model: type[nnx.Module], codec: Any, options: tuple, seed: int) -> tuple[nnx.GraphDef, nnx.State]:
+    graph = None
+
+    def make() -> nnx.State:
+        nonlocal graph
+        graph, state = nnx.split(model(codec, rngs=nnx.Rngs(seed), **dict(options)), nnx.Param, ...)[:2]
+        return state
+
+    state = jax.jit(make)()
+    assert graph is not None
+    return graph, state

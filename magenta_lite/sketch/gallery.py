@@ -5,11 +5,10 @@ import html
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from magenta_lite.errors import UserError
+from magenta_lite.sketch.files import writing
 from magenta_lite.sketch.grid import PEN, Cell, fit
 from magenta_lite.sketch.svg import path_data
 
@@ -60,7 +59,6 @@ def write_page(
     Raises:
       UserError: the file cannot be written.
     """
-    path = Path(path)
     made = f'<p class="made">{html.escape(made)}</p>' if made else ""
     parts = [f"<header><h1>{html.escape(title)}</h1>{made}</header>"]
     parts += [_section(section) for section in sections]
@@ -74,15 +72,8 @@ def write_page(
         + "\n".join(parts)
         + f"\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        file.write(page.encode())
 
 
 def _section(section: Section) -> str:

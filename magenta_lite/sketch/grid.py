@@ -20,6 +20,7 @@ TEXT = "#4a4a57"  # captions and titles
 EDGE = "#e6e6ec"  # frames of cells
 
 PEN = 0.018  # width of a stroke over the size of a cell
+THINNEST = 1.4  # stroke, in pixels, that can still be seen in a small cell
 MARGIN = 0.11  # of a cell, empty on each side of a drawing
 
 Lines = list[NDArray[np.float64]]
@@ -134,7 +135,7 @@ def lay_out(
         width=int(np.ceil(left + columns * (size + gap))),
         height=int(np.ceil(top + rows * (size + caption + gap))),
         size=size,
-        pen=PEN * size,
+        pen=max(THINNEST, PEN * size),
         drawings=drawings,
         labels=[label for label in labels if label.text],
     )

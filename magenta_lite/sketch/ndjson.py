@@ -10,12 +10,13 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from magenta_lite.errors import Rejected, UserError
+from magenta_lite.sketch.files import writing
 from magenta_lite.sketch.strokes import from_polylines, to_polylines
 
 BOX = 255  # the longer side of a simplified drawing
@@ -38,10 +39,10 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | R
     """
     path = Path(path)
     try:
-        file = path.open("rb")
+        path.open("rb").close()
     except OSError as error:
         raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    return _examples(path, file)
+    return _examples(path)
 
 
 def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -58,34 +59,24 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
     Raises:
       UserError: the file cannot be written.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            # No name and no time inside, so that the same drawings give the same bytes.
-            out = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else file
-            for index, drawing in enumerate(drawings):
-                row = {
-                    "word": drawing.get("label") or "",
-                    "key_id": str(drawing.get("name") or index),
-                    "recognized": True,
-                    "drawing": _boxed(drawing["strokes"]),
-                }
-                out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-            if out is not file:
-                out.close()
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path) as file:
+        # No name and no time inside, so that the same drawings give the same bytes.
+        out = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if Path(path).suffix == ".gz" else file
+        for index, drawing in enumerate(drawings):
+            row = {
+                "word": drawing.get("label") or "",
+                "key_id": str(drawing.get("name") or index),
+                "recognized": True,
+                "drawing": _boxed(drawing["strokes"]),
+            }
+            out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        if out is not file:
+            out.close()
 
 
-def _examples(path: Path, file: IO[bytes]) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
+def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     stem = path.name.removesuffix(".gz").removesuffix(".ndjson")
-    with file:
-        lines = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
         try:
             for number, text in enumerate(lines, start=1):
                 if text.strip():

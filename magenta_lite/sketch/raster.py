@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from magenta_lite.sketch.files import writing
 from magenta_lite.sketch.grid import EDGE, GIVEN, INK, PAPER, TEXT, Cell, Page, Placed, lay_out
 
 __all__ = ["Cell", "drawing_gif", "drawing_png", "grid_gif", "grid_image", "grid_png"]
@@ -38,7 +39,8 @@ def grid_png(
 ) -> None:
     """Writes a grid of drawings as a PNG; arguments as for grid_image."""
     picture = grid_image(cells, size, column_titles=column_titles, row_titles=row_titles)
-    picture.save(path, "PNG", optimize=True)
+    with writing(path) as file:
+        picture.save(file, "PNG", optimize=True)
 
 
 def grid_image(
@@ -85,8 +87,9 @@ def grid_gif(
     # GIF counts in hundredths of a second.
     each = max(20, 10 * round(100 * seconds / count))
     durations = [each] * count + [round(1000 * hold)]
-    # With no disposal given, Pillow leaves out of each frame what the frame before it shows: a tenth of the size.
-    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    with writing(path) as file:
+        # With no disposal given, Pillow leaves out of each frame what the frame before it shows: a tenth of the size.
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 def _frames(page: Page, count: int) -> Iterator[Image.Image]:

@@ -79,10 +79,10 @@ def split(strokes: ArrayLike, given: int) -> tuple[list[NDArray[np.float64]], li
     if not len(rest):
         return first, []
     here = strokes[:given, :2].sum(axis=0, dtype=np.float64)
+    lines = np.split(here + np.cumsum(rest[:, :2], axis=0), np.flatnonzero(rest[:-1, 2] > 0.5) + 1)
     if strokes[given - 1, 2] < 0.5:
-        return first, [line + here for line in to_polylines(rest)]
-    points = here + np.cumsum(rest[:, :2], axis=0)
-    return first, np.split(points, np.flatnonzero(rest[:-1, 2] > 0.5) + 1)
+        lines[0] = np.concatenate([here[None], lines[0]])
+    return first, lines
 
 
 def to_stroke5(strokes: ArrayLike, length: int) -> NDArray[np.float32]:

@@ -64,8 +64,9 @@ class Model(nnx.Module):
         label's embedding, given to encoder and decoder; 0 for none. *_keep: share kept by dropout, in (0, 1].
         dropout_mask: a new recurrent mask each "step", or one a "sequence". kl_*: the KL term's weight goes from start
         to kl_weight by rate**step; kl_min is its floor (section 3.2). pen_positions: "sketch" counts the pen's loss
-        up to the first end token, "all" over all N_max positions, as the original does. compute_dtype: of the
-        operands of the matrix products; state and loss stay float32.
+        up to the first end token, behind which the pen is "end" by definition; "all" runs the decoder on to N_max and
+        counts it everywhere, as the original does. compute_dtype: of the operands of the matrix products; state and
+        loss stay float32.
 
         Raises:
           UserError: a value outside its range, or options that contradict each other; names the field.
@@ -126,21 +127,23 @@ class Model(nnx.Module):
     def __call__(self, batch: Batch, *, keys: jax.Array, step: jax.Array | int, train: bool) -> Metrics:
         """Losses of section 3.2 as (total [B], weight [B]) pairs, in nats; "loss" is the objective.
 
-        In training: loss = L_R_sketch + kl_weight(step) * max(L_KL, kl_min). In evaluation: no dropout, z drawn as in
-        training, and loss = L_R_sketch + kl_weight * L_KL: the final weight, and no floor, which is no ratio of sums.
+        In training: loss = L_R_sketch (L_R, with pen_positions="all") + kl_weight(step) * max(L_KL, kl_min). In
+        evaluation: no dropout, z drawn as in training, the final kl_weight, and no floor, which is no ratio of sums.
 
         L_s: negative log-likelihood of the offsets of all points / N_max. L_p: of the pen over all N_max positions /
-        N_max, as the paper defines it (evaluation, or pen_positions="all"). L_p_sketch: of the pen up to the first end
-        token / N_max. L_R = L_s + L_p; L_R_sketch = L_s + L_p_sketch. L_KL: mean over the dimensions of z; KL_nats:
-        their sum. nats_per_point: offsets and pen for each predicted position up to the first end token.
-        pen_accuracy: share of those positions whose pen state is the likeliest one. N_max: the longest sketch of the
-        data set.
+        N_max, as the paper defines it. L_p_sketch: of the pen up to the first end token / N_max, which is L_p but for
+        sketches of N_max points, whose end token the paper's sum leaves out, and for what pen_positions="all" adds.
+        L_R = L_s + L_p; L_R_sketch = L_s + L_p_sketch. L_KL: mean over the dimensions of z; KL_nats: their sum.
+        nats_per_point: of offset and pen, a mean over the positions up to the first end token. pen_accuracy: share of
+        those positions whose pen state is the likeliest one. N_max: the longest sketch of the data set.
         """
         keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
         real, length = batch["real"], batch["length"]
         n_max = self.codec.n_max
-        everywhere = self.pen_positions == "all" or not train
-        rows = self._rows(batch["strokes"], length, max(n_max, batch["strokes"].shape[1]) if everywhere else None)
+        # A sketch that has ended stays so: the sampler stops there, and the pen costs nothing behind the end. The
+        # original learns that from its padding; only to be like it does the decoder run on to N_max.
+        everywhere = self.pen_positions == "all"
+        rows = self._rows(batch["strokes"], length, n_max if everywhere else None)
         z = None
         if self.conditional:
             mean, log_var = self._posterior(batch, keys[:, 0] if train else None)
@@ -150,15 +153,15 @@ class Model(nnx.Module):
 
         position = jnp.arange(pen.shape[0])[:, None]
         to_end = position <= length
+        counted = (position < n_max) if everywhere else to_end & (position < n_max)
         metrics = {
             "L_s": offsets.sum(0) / n_max,
+            "L_p": jnp.where(counted, pen, 0).sum(0) / n_max,
             "L_p_sketch": jnp.where(to_end, pen, 0).sum(0) / n_max,
         }
+        metrics["L_R"] = metrics["L_s"] + metrics["L_p"]
         metrics["L_R_sketch"] = metrics["L_s"] + metrics["L_p_sketch"]
-        if everywhere:
-            metrics["L_p"] = jnp.where(position < n_max, pen, 0).sum(0) / n_max
-            metrics["L_R"] = metrics["L_s"] + metrics["L_p"]
-        loss = metrics["L_R" if self.pen_positions == "all" else "L_R_sketch"]
+        loss = metrics["L_R" if everywhere else "L_R_sketch"]
         if self.conditional:
             metrics["KL_nats"] = latent.kl_nats(mean, log_var).sum(axis=1)
             metrics["L_KL"] = metrics["KL_nats"] / self.latent_size

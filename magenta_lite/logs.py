@@ -1,0 +1,62 @@
+"""What a run tells: a progress bar, metrics.jsonl, and TensorBoard files."""
+
+import json
+import time
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+class Logs:
+    """Of one run in one workdir, from step `start` to `stop`."""
+
+    def __init__(self, workdir: Path, start: int, stop: int, batch_size: int):
+        self._file = open(workdir / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115  (closed by close)
+        self._board = SummaryWriter(str(workdir), write_to_disk=True)
+        self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
+        self._batch_size = batch_size
+        self._since = (time.monotonic(), start)
+
+    def step(self) -> None:
+        """One step is done."""
+        self._bar.update()
+
+    def train(self, step: int, metrics: dict[str, float]) -> None:
+        """Means over the steps since the last call, and the rate."""
+        now, (then, before) = time.monotonic(), self._since
+        self._since = now, step
+        metrics["examples_per_second"] = (step - before) * self._batch_size / max(now - then, 1e-9)
+        self._bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['examples_per_second']:.0f} sketches/s")
+        self._write("train", step, metrics)
+
+    def evaluation(self, split: str, step: int, metrics: dict[str, float], best: bool) -> None:
+        """A whole split's metrics; printed, too."""
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self._bar.write(f"step {step} {split}: {shown}{' (best)' if best else ''}")
+        self._write(split, step, metrics)
+        self._since = time.monotonic(), step
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.write(text)
+
+    def close(self) -> None:
+        self._bar.close()
+        self._file.close()
+        self._board.close()
+
+    def _write(self, split: str, step: int, metrics: dict[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, "split": split, "time": round(time.time(), 3), **metrics}) + "\n")
+        for name, value in metrics.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+
+
+def read(workdir: Path, split: str, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of a metric as logged; of a step that was logged twice, after a resume, the later."""
+    values = {}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["split"] == split and metric in row:
+            values[row["step"]] = row[metric]
+    return sorted(values.items())

@@ -1,0 +1,201 @@
+"""Prepared data -> batches: shuffled, encoded, bucketed by length, padded, prefetched.
+
+Which examples are in the batch of a step, in which order, and how each is augmented is a function of (seed, step) alone:
+there is no position to save, and threads and devices change nothing. The stream of examples is one permutation of the
+split after the other. A window of it is sorted by length and cut into batches, which are shuffled; each batch is padded
+to the smallest bucket that holds its longest example.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import numpy as np
+from numpy.typing import NDArray
+
+from magenta_lite.errors import Rejected, UserError
+
+Batch = dict[str, NDArray]
+
+WINDOW = 16
+"""Batches cut from one sorted window: more leave less padding, and make batches more alike in length."""
+
+
+class PreparedData:
+    """A folder written by a builder of data/.
+
+    labels: class names. lengths: {split: int32 [records]}, the length of every example as stored.
+    """
+
+    def __init__(self, folder: str | Path, build_command: str = ""):
+        """Raises UserError, with the command that prepares it, where the folder holds no prepared data."""
+        self.folder = Path(folder)
+        if not (self.folder / "source.json").exists():
+            how = f": prepare it with `{build_command}`" if build_command else ""
+            raise UserError(f"no prepared data in {folder} (config.data.dir){how}")
+        self.source = json.loads((self.folder / "source.json").read_text())
+        self.labels = tuple(self.source["labels"])
+        with np.load(self.folder / "lengths.npz") as lengths:
+            self.lengths = {split: lengths[split] for split in lengths.files}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_builder"}
+
+    @functools.cached_property
+    def _builder(self) -> Any:
+        import tensorflow_datasets as tfds  # half a second, and sampling does without
+
+        return tfds.builder_from_directory(self.folder)
+
+    @functools.cache  # noqa: B019  (one object for the whole run)
+    def _records(self, split: str) -> Any:
+        return self._builder.as_data_source(split)
+
+    def example(self, split: str, index: int) -> dict[str, Any]:
+        """The example of that number, as its builder stored it; its label as the class name."""
+        record = dict(self._records(split)[int(index)])
+        record["label"] = self.labels[int(record["label"])]
+        record["name"] = record["name"].decode() if isinstance(record["name"], bytes) else record["name"]
+        return record
+
+    def examples(self, split: str) -> Iterator[dict[str, Any]]:
+        """All examples of a split, in the order of lengths."""
+        return (self.example(split, index) for index in range(len(self.lengths[split])))
+
+
+def bucket_lengths(lengths: NDArray[np.integer], count: int) -> tuple[int, ...]:
+    """At most `count` padded lengths, ascending, that hold all lengths with the least padding in total.
+
+    Exact, by dynamic programming over the distinct lengths.
+    """
+    distinct, counts = np.unique(lengths, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])
+    cost = distinct * below[1:].astype(np.float64)
+    choices = []
+    for _ in range(min(count, len(distinct)) - 1):
+        # cost[j]: the least padded total of lengths up to distinct[j], the last bucket being distinct[j].
+        total = cost[None, :] + (below[1:, None] - below[None, 1:]) * distinct[:, None]
+        total = np.where(np.tri(len(distinct), k=-1, dtype=bool), total, np.inf)
+        total[np.arange(len(distinct)), np.arange(len(distinct))] = cost
+        choices.append(total.argmin(axis=1))
+        cost = total.min(axis=1)
+    edges, last = [len(distinct) - 1], len(distinct) - 1
+    for choice in reversed(choices):
+        last = int(choice[last])
+        edges.append(last)
+    return tuple(int(distinct[edge]) for edge in sorted(set(edges)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """Which examples make the batch of each step of training. lengths: of the encoded examples, 0 where refused."""
+
+    lengths: NDArray[np.integer]
+    batch_size: int
+    seed: int
+    buckets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_usable", np.flatnonzero(self.lengths))
+        object.__setattr__(self, "_permutation", functools.lru_cache(4)(self._permutation))
+        object.__setattr__(self, "_window", functools.lru_cache(4)(self._window))
+
+    def batch(self, step: int) -> tuple[NDArray[np.integer], int]:
+        """Indices [batch_size] of the examples of a step, and the length to pad them to."""
+        rows = self._window(step // WINDOW)[step % WINDOW]
+        return rows, padded_length(self.lengths[rows].max(), self.buckets)
+
+    def _permutation(self, epoch: int) -> NDArray[np.integer]:
+        return np.random.default_rng([self.seed, 0, epoch]).permutation(self._usable)
+
+    def _window(self, window: int) -> NDArray[np.integer]:
+        size, count = WINDOW * self.batch_size, len(self._usable)
+        first, last = window * size // count, ((window + 1) * size - 1) // count
+        stream = np.concatenate([self._permutation(epoch) for epoch in range(first, last + 1)])
+        start = window * size - first * count
+        rows = stream[start : start + size]
+        rows = rows[np.argsort(self.lengths[rows], kind="stable")].reshape(WINDOW, self.batch_size)
+        return np.random.default_rng([self.seed, 1, window]).permutation(rows)
+
+
+def padded_length(longest: int, buckets: tuple[int, ...]) -> int:
+    """The smallest bucket that holds it; its own length where none does."""
+    return next((bucket for bucket in buckets if bucket >= longest), int(longest))
+
+
+def training_batches(
+    data: PreparedData,
+    encode: Callable[..., dict[str, NDArray] | Rejected],
+    plan: Plan,
+    start: int,
+    stop: int,
+    threads: int = 1,
+) -> Iterator[Batch]:
+    """The batches of steps start..stop-1 of the train split, made ahead of time by threads."""
+
+    def make(step: int) -> Batch:
+        rows, length = plan.batch(step)
+        return collate(
+            [
+                _usable(encode(data.example("train", row), np.random.default_rng([plan.seed, 2, step, position])), row)
+                for position, row in enumerate(rows)
+            ],
+            length,
+        )
+
+    dataset = grain.MapDataset.range(start, stop).map(make)
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)))
+
+
+def evaluation_batches(
+    data: PreparedData,
+    split: str,
+    encode: Callable[..., dict[str, NDArray] | Rejected],
+    lengths: NDArray[np.integer],
+    batch_size: int,
+    buckets: tuple[int, ...],
+) -> Iterator[Batch]:
+    """Every usable example of a split once, sorted by length; the last batch is filled up with real = 0."""
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+
+    def make(start: int) -> Batch:
+        rows = order[start : start + batch_size]
+        examples = [_usable(encode(data.example(split, row)), row) for row in rows]
+        return collate(examples, padded_length(lengths[rows].max(), buckets), batch_size)
+
+    dataset = grain.MapDataset.source(list(range(0, len(order), batch_size))).map(make)
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
+
+
+def collate(examples: list[dict[str, NDArray]], length: int, rows: int | None = None) -> Batch:
+    """Encoded examples -> arrays [rows, ...]: those with a time axis are padded with zeros to `length`.
+
+    Adds length [rows] int32 and real [rows] float32; rows behind the last example are all zeros.
+    """
+    rows = rows or len(examples)
+    batch: Batch = {}
+    for name, first in examples[0].items():
+        first = np.asarray(first)
+        shape = (rows, length, *first.shape[1:]) if first.ndim else (rows,)
+        batch[name] = np.zeros(shape, first.dtype)
+        for row, example in enumerate(examples):
+            if first.ndim:
+                batch[name][row, : len(example[name])] = example[name]
+            else:
+                batch[name][row] = example[name]
+    timed = next(name for name, value in examples[0].items() if np.ndim(value))
+    batch["length"] = np.zeros(rows, np.int32)
+    batch["length"][: len(examples)] = [len(example[timed]) for example in examples]
+    batch["real"] = (np.arange(rows) < len(examples)).astype(np.float32)
+    return batch
+
+
+def _usable(encoded: dict[str, NDArray] | Rejected, row: int) -> dict[str, NDArray]:
+    if isinstance(encoded, Rejected):
+        raise UserError(f"example {row} was planned, then refused: {encoded.reason}; prepare the data again")
+    return encoded

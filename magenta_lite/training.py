@@ -1,0 +1,182 @@
+"""Optimizer, training and evaluation steps, data parallelism. Knows no model, and no key of a batch.
+
+A step is one program, mapped over the local devices: the state is the same on all of them, a batch is cut into equal
+parts. Each example has a key of its own, made from the step and the example's place in the whole batch, so the noise is
+the same on one device and on many.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from numpy.typing import NDArray
+
+from magenta_lite.errors import UserError
+from magenta_lite.nn.across_devices import AXIS
+from magenta_lite.nn.schedules import anneal
+
+Sums = dict[str, NDArray]
+"""{metric: [total, weight]}; the value is their ratio."""
+
+
+class State(NamedTuple):
+    """All that training changes."""
+
+    parameters: Any
+    optimizer: Any
+    step: jax.Array
+
+
+def make_optimizer(
+    *,
+    learning_rate: float,
+    min_learning_rate: float,
+    decay_rate: float,
+    clip_value: float,
+    clip_norm: float,
+) -> optax.GradientTransformation:
+    """Adam, its rate falling as (learning_rate - min) * decay_rate**step + min; gradients clipped first.
+
+    clip_value: each component to +-clip_value; clip_norm: all together to that norm; 0 switches either off.
+
+    Raises:
+      UserError: a value outside its range; names the field.
+    """
+    if not 0 < min_learning_rate <= learning_rate:
+        raise UserError(
+            f"config.optimizer.min_learning_rate={min_learning_rate}: expected above 0 and at most "
+            f"config.optimizer.learning_rate={learning_rate}"
+        )
+    if not 0 < decay_rate <= 1:
+        raise UserError(f"config.optimizer.decay_rate={decay_rate}: expected above 0 and at most 1")
+    for field, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
+        if not value >= 0:
+            raise UserError(f"config.optimizer.{field}={value}: expected 0 (off) or more")
+    clips = [optax.clip(clip_value)] if clip_value else []
+    clips += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    return optax.chain(*clips, optax.adam(anneal(learning_rate, min_learning_rate, decay_rate)))
+
+
+class Steps:
+    """The compiled steps of one model on some devices."""
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        optimizer: optax.GradientTransformation,
+        seed: int,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        self.devices = list(devices or jax.local_devices())
+        self.seed = seed
+        self._optimizer = optimizer
+        self._graph, self._parameters = nnx.split(model, nnx.Param)
+        mapped = {"axis_name": AXIS, "devices": self.devices}
+        self._train = jax.pmap(self._train_step, in_axes=(None, 0), out_axes=None, donate_argnums=0, **mapped)
+        self._evaluate = jax.pmap(self._evaluation_step, in_axes=(None, None, 0), out_axes=None, **mapped)
+
+    def start(self) -> State:
+        """The state before the first step."""
+        # Copies, since the steps donate what they are given.
+        parameters = jax.tree.map(jnp.copy, self._parameters)
+        return State(parameters, self._optimizer.init(parameters), jnp.zeros((), jnp.int32))
+
+    def train(self, state: State, batch: dict[str, NDArray]) -> tuple[State, dict[str, jax.Array]]:
+        """One step; donates the state. The sums are still on the device: `fetch` them."""
+        state, sums = self._train(state, self._cut(batch))
+        if len(self.devices) > 1 and self.devices[0].platform == "cpu":
+            # With several steps in flight, faked CPU devices can starve each other in a collective.
+            jax.block_until_ready(sums)
+        return state, sums
+
+    def evaluate(self, parameters: Any, batches: Any) -> dict[str, float]:
+        """Every metric over all batches: totals and weights are summed first, then divided once."""
+        sums: Sums = {}
+        for number, batch in enumerate(batches):
+            add(sums, fetch(self._evaluate(parameters, jnp.int32(number), self._cut(batch))))
+        return ratios(sums)
+
+    def _cut(self, batch: dict[str, NDArray]) -> dict[str, NDArray]:
+        """[B, ...] -> [devices, B / devices, ...], filled up with zeros where B is no multiple."""
+        count = len(self.devices)
+
+        def cut(array: NDArray) -> NDArray:
+            array = np.asarray(array)
+            missing = -len(array) % count
+            if missing:
+                array = np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+            return array.reshape(count, -1, *array.shape[1:])
+
+        return {name: cut(array) for name, array in batch.items()}
+
+    def _keys(self, batch: dict[str, jax.Array], *stream: jax.Array | int) -> jax.Array:
+        """A key for each example of this device's part."""
+        key = jax.random.key(self.seed)
+        for number in stream:
+            key = jax.random.fold_in(key, number)
+        local = len(jax.tree.leaves(batch)[0])
+        index = jax.lax.axis_index(AXIS) * local + jnp.arange(local)
+        return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+
+    def _train_step(self, state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
+        keys = self._keys(batch, 0, state.step)
+
+        def objective(parameters: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+            metrics = nnx.merge(self._graph, parameters)(batch, keys=keys, step=state.step, train=True)
+            sums = {name: jnp.stack([jnp.sum(total), jnp.sum(weight)]) for name, (total, weight) in metrics.items()}
+            return sums["loss"][0], sums
+
+        gradients, sums = jax.grad(objective, has_aux=True)(state.parameters)
+        gradients, sums = self._sum_over_devices((gradients, sums))
+        gradients = jax.tree.map(lambda g: g / sums["loss"][1], gradients)
+        sums["gradient_norm"] = jnp.stack([optax.global_norm(gradients), 1.0])
+        updates, optimizer = self._optimizer.update(gradients, state.optimizer, state.parameters)
+        return State(optax.apply_updates(state.parameters, updates), optimizer, state.step + 1), sums
+
+    def _evaluation_step(self, parameters: Any, number: jax.Array, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        model = nnx.merge(self._graph, parameters)
+        metrics = model(batch, keys=self._keys(batch, 1, number), step=jnp.int32(0), train=False)
+        sums = {name: jnp.stack([jnp.sum(total), jnp.sum(weight)]) for name, (total, weight) in metrics.items()}
+        return self._sum_over_devices(sums)
+
+    def _sum_over_devices(self, tree: Any) -> Any:
+        if len(self.devices) == 1:
+            return tree
+        # One reduction of one vector: hundreds of small ones are slow between CPU devices.
+        flat, restore = ravel_pytree(tree)
+        return restore(jax.lax.psum(flat, AXIS))
+
+
+def on_host(tree: Any) -> Any:
+    """The arrays of a state, which are the same on every device, as numpy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data), tree)
+
+
+def fetch(sums: dict[str, jax.Array]) -> Sums:
+    """The sums of one step, on the host; waits for the step."""
+    return {name: value.astype(np.float64) for name, value in on_host(sums).items()}
+
+
+def add(sums: Sums, more: Sums) -> None:
+    """sums += more."""
+    for name, value in more.items():
+        sums[name] = sums.get(name, 0) + value
+
+
+def ratios(sums: Sums) -> dict[str, float]:
+    """{metric: total / weight}."""
+    return {name: float(total / weight) if weight else math.nan for name, (total, weight) in sums.items()}
+
+
+def not_finite(sums: Sums) -> str | None:
+    """The name of the first metric that is NaN or infinite."""
+    return next((name for name, value in sorted(sums.items()) if not np.isfinite(value).all()), None)
+
+
+Log = Callable[[int, dict[str, float]], None]

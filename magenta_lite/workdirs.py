@@ -1,0 +1,85 @@
+"""The folder of a run: config.json, codec.json, examples.npz, checkpoints, logs. All later work reads it alone."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from magenta_lite import config as configs
+from magenta_lite import models
+from magenta_lite.errors import UserError, nearest
+from magenta_lite.pipeline import PreparedData
+
+EXAMPLES = 64
+"""Test examples kept in the workdir."""
+
+
+def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
+    """Makes a workdir, or checks that it is of the same config; returns the codec.
+
+    Raises:
+      UserError: the workdir is of another config (names every differing field), or config.codec is wrong.
+    """
+    if (workdir / "config.json").exists():
+        different = configs.differences(configs.load(workdir / "config.json"), config)
+        if different:
+            raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
+        configs.save(config, workdir / "config.json")
+        return load_codec(workdir, config)
+    codec_class = models.family(config.family).Codec
+    options = config.codec.to_dict()
+    valid = [name for name in inspect.signature(codec_class).parameters]
+    for name in options:
+        if name not in valid:
+            raise UserError(f"config.codec.{name} is no option of {config.family}: {nearest(name, valid)}")
+    codec, touched = codec_class.from_data(options, data)
+    models.build(config, codec)  # refuses what is wrong before anything is written
+    for what, count in touched.items():
+        print(f"{what}: {count}")
+    workdir.mkdir(parents=True, exist_ok=True)
+    _keep_examples(workdir, data)
+    configs.write_json(dataclasses.asdict(codec), workdir / "codec.json")
+    # Last: a workdir with a config is whole.
+    configs.save(config, workdir / "config.json")
+    return codec
+
+
+def load_codec(workdir: Path, config: ConfigDict) -> Any:
+    """The codec of a workdir.
+
+    Raises:
+      UserError: codec.json is missing or is not of this family.
+    """
+    fields = configs.read_json(workdir / "codec.json")
+    try:
+        return models.family(config.family).Codec(**fields)
+    except TypeError as error:
+        raise UserError(f"{workdir / 'codec.json'} is of another version: {error}") from None
+
+
+def _keep_examples(workdir: Path, data: PreparedData) -> None:
+    """Keeps the first test examples, evenly spread over the split."""
+    split = "test" if len(data.lengths.get("test", ())) else "train"
+    count = len(data.lengths[split])
+    rows = np.unique(np.linspace(0, count - 1, min(EXAMPLES, count)).astype(int))
+    arrays = {}
+    for number, row in enumerate(rows):
+        for name, value in data.example(split, row).items():
+            arrays[f"{number:04d}/{name}"] = np.asarray(value)
+    partial = workdir / "examples.partial.npz"
+    np.savez_compressed(partial, **arrays)
+    partial.replace(workdir / "examples.npz")
+
+
+def examples(workdir: Path) -> list[dict[str, Any]]:
+    """The examples that the workdir keeps, as its data set stored them."""
+    found: dict[str, dict[str, Any]] = {}
+    with np.load(workdir / "examples.npz") as arrays:
+        for key in arrays.files:
+            number, name = key.split("/", 1)
+            value = arrays[key]
+            found.setdefault(number, {})[name] = value.item() if value.ndim == 0 else value
+    return [found[number] for number in sorted(found)]

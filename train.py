@@ -1,0 +1,102 @@
+"""Trains a model: python train.py --config=configs/sketch_rnn.py:VARIANT --workdir=DIR [--config.FIELD=VALUE ...]
+
+Resumes where the workdir's last checkpoint ends. --init_from=WORKDIR starts from another run's best parameters.
+SIGTERM and Ctrl-C write a checkpoint first.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from magenta_lite.runtime import keep_compiled, keep_memory
+
+if __name__ == "__main__":
+    keep_memory()
+
+import jax
+from absl import flags
+
+from magenta_lite import config as configs
+from magenta_lite import models, pipeline, workdirs
+from magenta_lite.checkpoint import Checkpoints, restore_parameters
+from magenta_lite.command import guard
+from magenta_lite.errors import UserError
+from magenta_lite.logs import Logs
+from magenta_lite.training import Steps, add, fetch, make_optimizer, not_finite, ratios
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run: config, codec, checkpoints, logs")
+_INIT_FROM = flags.DEFINE_string("init_from", None, "workdir whose best parameters to start from")
+
+
+def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = None) -> None:
+    """Trains to config.num_steps, or resumes to it, or stops at SIGTERM."""
+    data = pipeline.PreparedData(config.data.dir, config.data.build)
+    codec = workdirs.prepare(workdir, config, data)
+    model = models.build(config, codec)
+    lengths = {split: codec.lengths(stored) for split, stored in data.lengths.items()}
+    if init_from:
+        print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
+    steps = Steps(model, make_optimizer(**config.optimizer), config.seed)
+    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
+    state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
+    start, stop = int(state.step), config.num_steps
+    buckets = pipeline.bucket_lengths(lengths["train"][lengths["train"] > 0], config.buckets)
+    plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, buckets)
+    print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
+    print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, buckets))}")
+    logs = Logs(workdir, start, stop, config.batch_size)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: stopping.append(number))
+
+    sums, pending = {}, None
+
+    def settle() -> None:
+        """Takes in the sums of the step before, which ran while the next batch was made."""
+        nonlocal pending
+        if pending is None:
+            return
+        (step, values), pending = (pending[0], fetch(pending[1])), None
+        if bad := not_finite(values):
+            good = checkpoints.last_step
+            raise UserError(f"{bad} is not finite at step {step}; the last good checkpoint is of step {good}")
+        add(sums, values)
+        logs.step()
+
+    try:
+        for step, batch in enumerate(pipeline.training_batches(data, codec.encode, plan, start, stop), start + 1):
+            settle()
+            state, values = steps.train(state, batch)
+            pending = (step, values)
+            if step % config.log_every == 0 or step == stop:
+                settle()
+                logs.train(step, ratios(sums))
+                sums.clear()
+            if step % config.evaluate_every == 0 or step == stop:
+                settle()
+                batches = pipeline.evaluation_batches(
+                    data, "valid", codec.encode, lengths["valid"], config.batch_size, buckets
+                )
+                metrics = steps.evaluate(state.parameters, batches)
+                logs.evaluation("valid", step, metrics, best=checkpoints.save_best(state, metrics))
+            if step % config.save_every == 0 or step == stop or stopping:
+                settle()
+                checkpoints.save(state)
+            if stopping:
+                logs.say(f"stopped by signal {stopping[0]} after step {step}; the same command resumes there")
+                break
+    finally:
+        checkpoints.close()
+        logs.close()
+
+
+def main() -> None:
+    config = configs.from_flags(sys.argv)
+    if _WORKDIR.value is None:
+        raise UserError("flag --workdir=DIR is required")
+    keep_compiled()
+    train(config, Path(_WORKDIR.value), _INIT_FROM.value)
+
+
+if __name__ == "__main__":
+    guard(main)
