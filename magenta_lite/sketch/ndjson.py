@@ -69,7 +69,7 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
                 "recognized": True,
                 "drawing": _boxed(drawing["strokes"]),
             }
-            out.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+            out.write(json.dumps(row, separators=(",", ":")).encode() + b"\n")
         if out is not file:
             out.close()
 
@@ -105,8 +105,6 @@ def _example(text: bytes, name: str, stem: str) -> dict[str, Any] | Rejected:
     strokes = from_polylines(lines)
     if not len(strokes):
         return Rejected("drawing without points")
-    if not np.isfinite(strokes).all():
-        return Rejected("coordinates out of range")
     word = row.get("word")
     return {"strokes": strokes, "label": word if isinstance(word, str) and word else stem, "name": name}
 
