@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import shlex
@@ -29,7 +30,10 @@ from magenta_lite.errors import Rejected, UserError
 
 SPLITS = ("train", "valid", "test")
 
-_SHARD = 32 << 20  # bytes of sources; tfds holds the drawings of one shard in memory while it writes them
+# Records in a file. Reading one record takes time in proportion to the records of its file (about 1 ns each), and tfds
+# holds the drawings of a file in memory while it writes them; every file of a set may be open at once.
+_SHARD = 16_384
+_MOST_SHARDS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +101,12 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
         """Yields (name, array or Rejected) for every drawing; the name is the item within its source ("train/17")."""
 
     @abc.abstractmethod
-    def source(self, label: str) -> tuple[str, int]:
-        """Name of the file that the label's drawings come from, and its size in bytes (an estimate will do)."""
+    def file(self, label: str) -> str:
+        """Name of the file that the label's drawings come from."""
+
+    @abc.abstractmethod
+    def count(self, label: str, split: str) -> int:
+        """How many drawings there are, the rejected ones among them."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         return _Info(
@@ -115,30 +123,28 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
         )
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Callable[[], Iterator[Any]]]]:
-        shards: list[list[str]] = [[]]
-        size = 0
-        for label in self.labels:
-            weight = self.source(label)[1]
-            if shards[-1] and size + weight > _SHARD:
-                shards.append([])
-                size = 0
-            shards[-1].append(label)
-            size += weight
-        return {split: [functools.partial(self._records, split, labels) for labels in shards] for split in SPLITS}
+        return {split: self._shards(split) for split in SPLITS}
 
-    def _records(self, split: str, labels: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        for label in labels:
-            file = self.source(label)[0]
-            bar = tqdm(self.drawings(label, split), f"{label} {split}", unit=" drawings", leave=False, disable=None)
-            for item, array in bar:
-                strokes = array if isinstance(array, Rejected) else check_strokes(array)
-                if isinstance(strokes, Rejected):
-                    self.rejected[split].append((file, item, strokes.reason))
-                    continue
-                self.kept[split][label] += 1
-                self.lengths[split].append(len(strokes))
-                record = {"strokes": strokes, "label": label, "name": f"{label}/{item}"}
-                yield len(self.lengths[split]), record
+    def _shards(self, split: str) -> list[Callable[[], Iterator[Any]]]:
+        total = sum(self.count(label, split) for label in self.labels)
+        size = max(_SHARD, -(-total // _MOST_SHARDS))
+        # tfds writes one shard after the other, so each continues where the last one stopped.
+        records = self._records(split, total)
+        return [functools.partial(itertools.islice, records, size) for _ in range(max(1, -(-total // size)))]
+
+    def _records(self, split: str, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        with tqdm(desc=f"{self.name} {split}", total=total, unit=" drawings", leave=False, disable=None) as progress:
+            for label in self.labels:
+                for item, array in self.drawings(label, split):
+                    progress.update()
+                    strokes = array if isinstance(array, Rejected) else check_strokes(array)
+                    if isinstance(strokes, Rejected):
+                        self.rejected[split].append((self.file(label), item, strokes.reason))
+                        continue
+                    self.kept[split][label] += 1
+                    self.lengths[split].append(len(strokes))
+                    record = {"strokes": strokes, "label": label, "name": f"{label}/{item}"}
+                    yield len(self.lengths[split]), record
 
 
 def check_strokes(array: Any) -> np.ndarray | Rejected:

@@ -23,6 +23,10 @@ class QuickDraw(Drawings):
         for index, array in enumerate(npz.read(self.files[label], split)):
             yield f"{split}/{index}", array
 
-    def source(self, label: str) -> tuple[str, int]:
-        """The label's `.npz` file."""
-        return self.files[label].name, self.files[label].stat().st_size
+    def file(self, label: str) -> str:
+        """Name of the label's `.npz` file."""
+        return self.files[label].name
+
+    def count(self, label: str, split: str) -> int:
+        """Drawings that the file's header declares."""
+        return npz.count(self.files[label], split)

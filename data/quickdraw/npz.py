@@ -6,6 +6,7 @@ knows only the instructions that lists, tuples, numbers, text and bytes need; th
 mentions stand for harmless local classes, and every array is made here, from bytes whose count has been checked.
 """
 
+import contextlib
 import io
 import math
 import pickle
@@ -13,11 +14,12 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
 
@@ -29,7 +31,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _REAL = re.compile(r"([iu][1248]|f[248])$")
 
 
-def read(path: Path, split: str) -> list[Any]:
+def read(path: Path, split: str) -> list[NDArray[Any] | None]:
     """The drawings of one split, in file order.
 
     Args:
@@ -43,6 +45,36 @@ def read(path: Path, split: str) -> list[Any]:
     Raises:
       UserError: the file cannot be read, has no such split, or asks for anything but arrays of real numbers.
     """
+    with _entry(path, split) as file:
+        data = io.BytesIO(file.read())
+        shape, fortran, dtype = _header(data)
+        if not dtype.hasobject:
+            # Drawings of equal length may have been saved as one plain array [n, N, 3].
+            if len(shape) != 3:
+                raise _RefusedError(f"an array {list(shape)} of {dtype}: expected an array of drawings, each [N, 3]")
+            return list(_array(shape, dtype.str, fortran, data.read()))
+        outer = _ArrayUnpickler(data).load()
+        if not isinstance(outer, _Array) or not isinstance(outer.content, list):
+            raise _RefusedError("not an object array of drawings")
+        if outer.shape != shape or len(shape) != 1:
+            raise _RefusedError(f"an object array {list(outer.shape)}: expected a list of drawings")
+        return [_drawing(item) for item in outer.content]
+
+
+def count(path: Path, split: str) -> int:
+    """How many drawings a split declares, without reading them.
+
+    Raises:
+      UserError: as `read` does, of what shows in the header.
+    """
+    with _entry(path, split) as file:
+        shape, _, _ = _header(file)
+        return shape[0]
+
+
+@contextlib.contextmanager
+def _entry(path: Path, split: str) -> Iterator[IO[bytes]]:
+    """The entry of a split, open for reading; whatever fails while it is open becomes a UserError of one line."""
     stem = f"{split}.npy"
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,27 +87,31 @@ def read(path: Path, split: str) -> list[Any]:
                 )
             info = held[stem]
             if info.file_size > min(_LARGEST, _DENSEST * max(info.compress_size, 1 << 16)):
-                raise UserError(
-                    f"{path}: {stem} would unpack {info.compress_size:,} to {info.file_size:,} bytes: "
-                    "refused, no set of drawings is like that"
+                raise _RefusedError(
+                    f"would unpack {info.compress_size:,} to {info.file_size:,} bytes, as no set of drawings does"
                 )
-            data = archive.read(info)
+            with archive.open(info) as file:
+                yield file
     except UserError:
         raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    # zipfile and zlib name damage in a dozen ways, RuntimeError and NotImplementedError among them.
-    except Exception as error:
-        raise UserError(
-            f"{path}: not a readable .npz ({_plain(f'{type(error).__name__}: {error}')}): is the download complete?"
-        ) from error
-    try:
-        return _parse(data)
     except _RefusedError as error:
         raise UserError(f"{path}: {stem}: {_plain(error)}") from None
-    # Damage makes the interpreter fail anywhere: an empty stack, a missing memo, a tuple too short.
+    # Damage shows in a dozen ways: zipfile and zlib have several each, the interpreter meets an empty stack, a missing
+    # memo, a tuple too short.
     except Exception as error:
-        raise UserError(f"{path}: {stem} is damaged ({_plain(f'{type(error).__name__}: {error}')})") from error
+        cause = _plain(f"{type(error).__name__}: {error}")
+        raise UserError(f"{path}: {stem} cannot be read ({cause}): is the download complete?") from error
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise _RefusedError(f"array format {version[0]}.{version[1]} is not one that drawings are stored in")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy warns of headers of Python 2, and Python of odd escapes in them
+        return _HEADERS[version](file)
 
 
 class _RefusedError(Exception):
@@ -88,28 +124,7 @@ def _plain(text: object) -> str:
     return shown if len(shown) < 300 else shown + "..."
 
 
-def _parse(data: bytes) -> list[Any]:
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise _RefusedError(f"array format {version[0]}.{version[1]} is not one that drawings are stored in")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy warns of headers of Python 2, and Python of odd escapes in them
-        shape, fortran, dtype = _HEADERS[version](file)
-    if not dtype.hasobject:
-        # Drawings of equal length may have been saved as one plain array [n, N, 3].
-        if len(shape) != 3:
-            raise _RefusedError(f"an array {list(shape)} of {dtype}: expected an array of drawings, each [N, 3]")
-        return list(_array(shape, dtype.str, fortran, data[file.tell() :]))
-    outer = _ArrayUnpickler(file).load()
-    if not isinstance(outer, _Array) or not isinstance(outer.content, list):
-        raise _RefusedError("not an object array of drawings")
-    if outer.shape != shape or len(shape) != 1:
-        raise _RefusedError(f"an object array {list(outer.shape)}: expected a list of drawings")
-    return [_drawing(item) for item in outer.content]
-
-
-def _drawing(item: Any) -> np.ndarray | None:
+def _drawing(item: Any) -> NDArray[Any] | None:
     if not isinstance(item, _Array):
         return None
     if not isinstance(item.content, np.ndarray):
@@ -117,7 +132,7 @@ def _drawing(item: Any) -> np.ndarray | None:
     return item.content
 
 
-def _array(shape: tuple[int, ...], dtype: str, fortran: bool, content: bytes) -> np.ndarray:
+def _array(shape: tuple[int, ...], dtype: str, fortran: bool, content: bytes) -> NDArray[Any]:
     kind = np.dtype(dtype) if _REAL.match(dtype.lstrip("<>=|")) else None
     if kind is None:
         raise _RefusedError(f"an array of {dtype!r}: expected real numbers")
@@ -148,7 +163,7 @@ class _Array:
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = ()
-        self.content: np.ndarray | list[Any] | None = None
+        self.content: NDArray[Any] | list[Any] | None = None
 
     def restore(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state

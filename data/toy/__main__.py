@@ -8,7 +8,7 @@ from data.toy.drawings import CLASSES
 from magenta_lite.command import run
 
 
-def main(count: int = 800, seed: int = 0, classes: list[str] | None = None, out: str = "prepared/toy") -> int:
+def main(count: int = 500, seed: int = 0, classes: list[str] | None = None, out: str = "prepared/toy") -> int:
     """Prepares drawings made by rules, for training without a download.
 
     --count    drawings of each class in train; valid and test hold a tenth each

@@ -36,9 +36,13 @@ class Toy(Drawings):
             stream = np.random.default_rng([self.seed, SPLITS.index(split), zlib.crc32(label.encode()), index])
             yield f"{split}/{index}", drawings.draw(label, stream)
 
-    def source(self, label: str) -> tuple[str, int]:
-        """The file of rules; the size is a guess, a kilobyte for each drawing."""
-        return RULES.name, 1000 * sum(self.counts.values())
+    def file(self, label: str) -> str:
+        """Name of the file of rules."""
+        return RULES.name
+
+    def count(self, label: str, split: str) -> int:
+        """Drawings to make."""
+        return self.counts[split]
 
 
 def check_options(labels: Sequence[str], count: int, seed: int) -> None:
