@@ -177,13 +177,16 @@ def prepare(out: Path, origin: Origin, build: Callable[[str], Drawings]) -> None
       build: data_dir -> the builder, not yet run.
 
     Raises:
-      UserError: `out` holds something else, or a split keeps no drawing.
+      UserError: `out` holds something else or cannot be made, or a split keeps no drawing.
     """
     if _is_prepared(out, origin):
         print(f"already prepared: {out}")
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:64]}.", suffix=".partial", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:64]}.", suffix=".partial", dir=out.parent))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
     try:
         builder = build(str(scratch))
         # tfds announces itself on standard output; progress bars go to standard error and stay.

@@ -123,6 +123,8 @@ def test_a_folder_that_is_no_prepared_set_is_left_alone(tmp_path, save, drawings
     with pytest.raises(UserError, match="is no prepared set"):
         main(["cat"], source=str(source), out=str(other))
     assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    with pytest.raises(UserError, match=r"cannot be made \(Not a directory\)|cannot be made \(File exists\)"):
+        main(["cat"], source=str(source), out=str(other / "thesis.tex" / "set"))
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, UserError("damaged"), OSError("disk full")])
