@@ -1,7 +1,8 @@
 """Checkpoints by orbax: `checkpoints/` keeps the last few, `best/` the one of the lowest objective.
 
-A checkpoint has two items, so that sampling reads no more than it needs: parameters, and training (the optimizer's state
-and the step, which is also the position in the data). It is written in the background and appears whole or not at all.
+A checkpoint has two items, so that sampling reads no more than it needs: parameters, and training (the optimizer's
+state and the step, which is also the position in the data). It is written in the background and appears whole or not at
+all.
 """
 
 from pathlib import Path

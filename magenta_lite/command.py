@@ -38,7 +38,7 @@ def guard(action: Callable[[], int | None]) -> None:
 def parse(argv: Sequence[str], *functions: Callable[..., Any]) -> dict[str, Any]:
     """The values given in argv for parameters of the functions, by name, converted by annotation.
 
-    `--name=value`, `--name value`, and `--name` alone for a bool. Lists are comma-separated.
+    `--name=value`, `--name value`, and `--name` alone for a bool. Lists and tuples are comma-separated.
 
     Raises:
       UserError: an unknown flag (with the nearest valid one), a value of the wrong type, or one that is missing.
@@ -88,7 +88,7 @@ def _show(value: Any) -> str:
 
 def _describe(kind: Any) -> str:
     members = [k for k in _members(kind) if k is not type(None)]
-    if typing.get_origin(members[0]) is list:
+    if typing.get_origin(members[0]) in (list, tuple):
         return f"list of {typing.get_args(members[0])[0].__name__} (comma-separated)"
     return members[0].__name__
 
@@ -99,9 +99,9 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 def _convert(name: str, text: str, kind: Any) -> Any:
     kind = next(k for k in _members(kind) if k is not type(None))
-    if typing.get_origin(kind) is list:
-        (item,) = typing.get_args(kind)
-        return [_convert(name, part, item) for part in text.split(",") if part]
+    if typing.get_origin(kind) in (list, tuple):
+        item = typing.get_args(kind)[0]
+        return typing.get_origin(kind)(_convert(name, part, item) for part in text.split(",") if part)
     if kind is bool:
         if text.lower() not in _BOOLEANS:
             raise UserError(f"--{name}={text}: expected true or false")

@@ -1,9 +1,9 @@
 """Prepared data -> batches: shuffled, encoded, bucketed by length, padded, prefetched.
 
-Which examples are in the batch of a step, in which order, and how each is augmented is a function of (seed, step) alone:
-there is no position to save, and threads and devices change nothing. The stream of examples is one permutation of the
-split after the other. A window of it is sorted by length and cut into batches, which are shuffled; each batch is padded
-to the smallest bucket that holds its longest example.
+Which examples are in the batch of a step, in which order, and how each is augmented is a function of (seed, step)
+alone: there is no position to save, and threads and devices change nothing. The stream of examples is one permutation
+of the split after the other. A window of it is sorted by length and cut into batches, which are shuffled; each batch is
+padded to the smallest bucket that holds its longest example.
 """
 
 import dataclasses

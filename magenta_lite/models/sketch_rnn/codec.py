@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.models.sketch_rnn import pictures
+from magenta_lite.sheet import Sheet
 from magenta_lite.sketch import ndjson, strokes
 
 Example = dict[str, Any]
@@ -128,9 +129,9 @@ class Codec:
             raise UserError(f"--label={label} is no class of this model: {nearest(label, self.labels)}")
         return {"label": np.int32(self.labels.index(label))}
 
-    def write(self, grid: pictures.Grid, folder: Path) -> list[Path]:
-        """A grid of drawings as SVG, PNG, GIF and ndjson; the paths written."""
-        return pictures.write(grid, folder)
+    def write(self, sheet: Sheet, folder: Path) -> list[Path]:
+        """A sheet of drawings as SVG, PNG, GIF and ndjson; the paths written."""
+        return pictures.write(sheet, folder)
 
     def _number(self, label: Any) -> int:
         if isinstance(label, str):

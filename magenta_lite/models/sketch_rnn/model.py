@@ -105,6 +105,7 @@ class Model(nnx.Module):
         self.codec = codec
         self.conditional, self.latent_size = conditional, latent_size if conditional else 0
         self.label_size, self.mixtures = label_size, mixtures
+        self.has_latent, self.conditions = conditional, ("label",) if label_size else ()
         self.input_keep, self.output_keep, self.dropout_mask = input_keep, output_keep, dropout_mask
         self.kl_weight, self.kl_min, self.pen_positions = kl_weight, kl_min, pen_positions
         self.kl_weight_at = anneal(kl_weight_start, kl_weight, kl_weight_rate)

@@ -1,0 +1,140 @@
+"""A trained model from its workdir, ready to play: batches of samples, posteriors, and the examples to start from."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from magenta_lite import config as configs
+from magenta_lite import models, pipeline, workdirs
+from magenta_lite.checkpoint import restore_parameters
+from magenta_lite.errors import Rejected, UserError
+
+CHUNK = 512
+"""Samples drawn by one call of the program at most; more are drawn in chunks, with the same result."""
+
+Arrays = dict[str, NDArray]
+
+
+class Sampler:
+    """The model of a workdir at one checkpoint.
+
+    has_latent: whether posterior can be asked for. conditions: names of what the model was told in training ("label").
+    """
+
+    def __init__(self, workdir: Path, checkpoint: str = "best"):
+        """Reads the workdir alone; raises UserError where it is none, or has no such checkpoint."""
+        self.workdir = Path(workdir)
+        self.config = configs.load(self.workdir / "config.json")
+        self.codec = workdirs.load_codec(self.workdir, self.config)
+        self.model = models.build(self.config, self.codec)
+        self.step = restore_parameters(self.workdir, checkpoint, self.model)
+        self.has_latent: bool = self.model.has_latent
+        self.conditions: tuple[str, ...] = self.model.conditions
+        graph, self._state = nnx.split(self.model)
+        self._sample = jax.jit(lambda state, keys, options: nnx.merge(graph, state).sample(keys, **options))
+        self._posterior = jax.jit(lambda state, batch: nnx.merge(graph, state).posterior(batch))
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        temperature: float | NDArray,
+        z: NDArray | None = None,
+        prime: list[Arrays] | None = None,
+        condition: Arrays | None = None,
+        same_noise: bool = False,
+    ) -> list[Arrays]:
+        """Draws `count` samples; sample i depends on (seed, i) and its own inputs alone.
+
+        temperature: >= 0, one for all or [count]. z: [count, Z] or None for the prior. prime: encoded beginnings, one
+        for each. condition: {name: [count]}. same_noise: all draw the same noise, so that only their inputs differ.
+        """
+        numbers = jnp.zeros(count, jnp.int32) if same_noise else jnp.arange(count)
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(numbers)
+        options: dict[str, Any] = {
+            "temperature": np.broadcast_to(np.asarray(temperature, np.float32), (count,)),
+            "z": z,
+            "prime": None if prime is None else _stack(prime),
+            "condition": condition or None,
+        }
+        samples: list[Arrays] = []
+        for start in range(0, count, CHUNK):
+            rows = np.arange(start, min(start + CHUNK, count))
+            # A few sizes, so that a few programs serve every count.
+            size = 1 << int(len(rows) - 1).bit_length()
+            rows = np.concatenate([rows, np.full(size - len(rows), rows[0])])
+            part = jax.tree.map(lambda array, rows=rows: jnp.asarray(array)[rows], options)
+            drawn = jax.device_get(self._sample(self._state, keys[rows], part))
+            for i in range(min(CHUNK, count - start)):
+                samples.append({name: array[i] for name, array in drawn.items()})
+        return samples
+
+    def posterior(self, encoded: list[Arrays]) -> tuple[NDArray, NDArray]:
+        """Mean and log variance of z for encoded examples, each [n, Z].
+
+        Raises:
+          UserError: the model has no latent space.
+        """
+        self.need_latent()
+        batch = _stack(encoded, rows=1 << int(len(encoded) - 1).bit_length())
+        mean, log_var = jax.device_get(self._posterior(self._state, batch))
+        return mean[: len(encoded)], log_var[: len(encoded)]
+
+    def need_latent(self) -> None:
+        """Raises UserError where the model has no latent space."""
+        if not self.has_latent:
+            raise UserError(f"the model in {self.workdir} is decoder-only: it has no latent space for this mode")
+
+    def starting_examples(
+        self, *, input: str | None, items: list[int] | None, data_dir: str | None, split: str, count: int
+    ) -> list[tuple[dict[str, Any], Arrays]]:
+        """(example, its encoding) of what a person gave, or of examples the workdir keeps.
+
+        input: a file that the codec reads. data_dir: prepared data whose `split` to take from. items: which ones, by
+        number from 0; default the first `count`.
+
+        Raises:
+          UserError: there are none, no such number, or one cannot be encoded; names it and the reason.
+        """
+        if input is not None and data_dir is not None:
+            raise UserError("--input and --data_dir both say where to start from: give one of them")
+        if input is not None:
+            source = list(self.codec.read(input))
+        elif data_dir is not None:
+            data = pipeline.PreparedData(data_dir)
+            if split not in data.lengths:
+                raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
+            numbers = items if items is not None else range(min(count, len(data.lengths[split])))
+            beyond = [i for i in numbers if not 0 <= i < len(data.lengths[split])]
+            if beyond:
+                raise UserError(f"--items={beyond[0]}: {split} of {data_dir} has {len(data.lengths[split])}")
+            source = [(f"{split}/{i}", data.example(split, i)) for i in numbers]
+            items = None
+        else:
+            source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
+        if items is not None:
+            beyond = [i for i in items if not 0 <= i < len(source)]
+            if beyond:
+                raise UserError(f"--items={beyond[0]}: there are {len(source)}, numbered from 0")
+            source = [source[i] for i in items]
+        found = []
+        for name, example in source if items is not None else source[:count]:
+            encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
+            if isinstance(encoded, Rejected):
+                raise UserError(f"{name}: {encoded.reason}")
+            found.append((example, encoded))
+        if not found:
+            raise UserError(f"{input or data_dir or self.workdir} holds no example to start from")
+        return found
+
+
+def _stack(encoded: list[Arrays], rows: int | None = None) -> Arrays:
+    """Encoded examples as one batch, padded to a multiple of 32 steps: few lengths, few programs."""
+    longest = max(len(value) for example in encoded for value in example.values() if np.ndim(value))
+    return pipeline.collate(encoded, -(-longest // 32) * 32, rows)
