@@ -40,10 +40,9 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
     start, stop = int(state.step), config.num_steps
-    buckets = pipeline.bucket_lengths(lengths["train"][lengths["train"] > 0], config.buckets)
-    plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, buckets)
+    plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets)
     print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
-    print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, buckets))}")
+    print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
     logs = Logs(workdir, start, stop, config.batch_size)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -75,7 +74,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
             if step % config.evaluate_every == 0 or step == stop:
                 settle()
                 batches = pipeline.evaluation_batches(
-                    data, "valid", codec.encode, lengths["valid"], config.batch_size, buckets
+                    data, "valid", codec.encode, lengths["valid"], config.batch_size, plan.buckets
                 )
                 metrics = steps.evaluate(state.parameters, batches)
                 logs.evaluation("valid", step, metrics, best=checkpoints.save_best(state, metrics))

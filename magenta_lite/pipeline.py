@@ -21,6 +21,9 @@ from magenta_lite.errors import Rejected, UserError
 
 Batch = dict[str, NDArray]
 
+_SURVEYED = 16
+"""Windows from whose batches the buckets are chosen."""
+
 WINDOW = 16
 """Batches cut from one sorted window: more leave less padding, and make batches more alike in length."""
 
@@ -92,17 +95,23 @@ def bucket_lengths(lengths: NDArray[np.integer], count: int) -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-    """Which examples make the batch of each step of training. lengths: of the encoded examples, 0 where refused."""
+    """Which examples make the batch of each step of training.
+
+    lengths: of the encoded examples, 0 where refused. bucket_count: padded lengths at most; `buckets` are those that
+    pad the batches of the first windows least, and hold the longest example of all.
+    """
 
     lengths: NDArray[np.integer]
     batch_size: int
     seed: int
-    buckets: tuple[int, ...]
+    bucket_count: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_usable", np.flatnonzero(self.lengths))
         object.__setattr__(self, "_permutation", functools.lru_cache(4)(self._permutation))
         object.__setattr__(self, "_window", functools.lru_cache(4)(self._window))
+        longest = np.concatenate([self.lengths[self._window(window)].max(axis=1) for window in range(_SURVEYED)])
+        object.__setattr__(self, "buckets", bucket_lengths(np.append(longest, self.lengths.max()), self.bucket_count))
 
     def batch(self, step: int) -> tuple[NDArray[np.integer], int]:
         """Indices [batch_size] of the examples of a step, and the length to pad them to."""

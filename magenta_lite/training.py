@@ -135,7 +135,7 @@ class Steps:
         gradients, sums = jax.grad(objective, has_aux=True)(state.parameters)
         gradients, sums = self._sum_over_devices((gradients, sums))
         gradients = jax.tree.map(lambda g: g / sums["loss"][1], gradients)
-        sums["gradient_norm"] = jnp.stack([optax.global_norm(gradients), 1.0])
+        sums["gradient_norm"] = jnp.stack([optax.tree.norm(gradients), 1.0])
         updates, optimizer = self._optimizer.update(gradients, state.optimizer, state.parameters)
         return State(optax.apply_updates(state.parameters, updates), optimizer, state.step + 1), sums
 

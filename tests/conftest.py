@@ -1,9 +1,10 @@
-"""Where real data is, and what every test may use. Four CPU devices are faked before JAX starts."""
+"""Where real data is, and what every test may use. Four CPU devices are faked before JAX starts, and it is strict."""
 
 import os
 from pathlib import Path
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import pytest
 

@@ -28,7 +28,7 @@ class LayerNorm(nnx.Module):
         centred = parts - parts.mean(axis=2, keepdims=True)
         variance = jnp.mean(centred * centred, axis=2, keepdims=True)
         normal = (centred * lax.rsqrt(variance + LAYER_NORM_EPSILON)).reshape(x.shape)
-        return normal * self.gamma[...] + self.beta[...]
+        return normal * self.gamma[...][None] + self.beta[...][None]
 
 
 def _next_state(
@@ -148,7 +148,7 @@ class HyperLSTM(_Scanned):
             self._per_gate(u, self.embed_x, self.bias_x, self.scale_x) * from_x
             + self._per_gate(u, self.embed_h, self.bias_h, self.scale_h) * from_h
             + self._per_gate(u, self.embed_b, None, self.scale_b)
-            + self.bias[...]
+            + self.bias[...][None]
         )
         c, h = _next_state(self.norm_gates(gates), c, self.norm_c, kept, self.keep)
         return (h, h_hyper, c, c_hyper), h
@@ -156,7 +156,7 @@ class HyperLSTM(_Scanned):
     def _per_gate(self, u: jax.Array, embed: nnx.Param, bias: nnx.Param | None, scale: nnx.Param) -> jax.Array:
         """u [B, hyper_units] -> [B, 4H]: an embedding for each gate, then a linear map of that gate's own."""
         z = product(u, embed[...], self.dtype)
-        z = (z if bias is None else z + bias[...]).reshape(u.shape[0], GATES, -1)
+        z = (z if bias is None else z + bias[...][None]).reshape(u.shape[0], GATES, -1)
         out = jnp.einsum(
             "bke,keh->bkh", z.astype(self.dtype), scale[...].astype(self.dtype), preferred_element_type=jnp.float32
         )

@@ -79,7 +79,7 @@ class LSTM(nnx.Module):
 
     def shift(self, constants: jax.Array | None, batch: int) -> jax.Array:
         """[B, 4H]: all that is added to the gates at every step."""
-        shift = jnp.broadcast_to(self.bias[...], (batch, self.bias.shape[0]))
+        shift = jnp.tile(self.bias[...][None], (batch, 1))
         return shift if constants is None else shift + product(constants, self.w_xh[...][self.inputs :], self.dtype)
 
     def step(

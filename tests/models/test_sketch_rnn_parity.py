@@ -87,5 +87,5 @@ def test_reconstruction_loss(case, monkeypatch):
     rows = model._rows(batch["strokes"], batch["length"], None)
     z = jnp.asarray(arrays["infer/z"]) if model.conditional else None
     _, pen, _ = model._nats(model._teacher_forced(rows, z, batch, None), rows, batch["length"])
-    before_end = jnp.where(jnp.arange(len(pen))[:, None] < batch["length"], pen, 0)
+    before_end = jnp.where(jnp.arange(len(pen))[:, None] < batch["length"][None], pen, 0)
     close(mean["L_s"] + float(before_end.sum() / before_end.shape[1]) / 20, arrays["infer/r_cost"])

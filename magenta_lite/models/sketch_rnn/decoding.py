@@ -52,7 +52,7 @@ def unroll(
         rows = jnp.concatenate([point[:, :2], jax.nn.one_hot(pen, 3)], axis=1)
         return i + 1, state, rows, strokes, length + ~ended, ended
 
-    start = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0, 0.0, 0.0]), (n, 5))
+    start = jnp.tile(jnp.array([[0.0, 0.0, 1.0, 0.0, 0.0]]), (n, 1))
     empty = (jnp.zeros((steps, n, 3)), jnp.zeros(n, jnp.int32), jnp.zeros(n, bool))
     carry = (jnp.zeros((), jnp.int32), state, start, *empty)
     *_, strokes, length, ended = lax.while_loop(lambda c: (c[0] < steps) & ~jnp.all(c[5]), step, carry)

@@ -153,8 +153,8 @@ class Model(nnx.Module):
         offsets, pen, right = self._nats(outputs, rows, length)
 
         position = jnp.arange(pen.shape[0])[:, None]
-        to_end = position <= length
-        counted = (position < n_max) if everywhere else to_end & (position < n_max)
+        to_end = position <= length[None]
+        counted = jnp.broadcast_to(position < n_max, pen.shape) if everywhere else to_end & (position < n_max)
         metrics = {
             "L_s": offsets.sum(0) / n_max,
             "L_p": jnp.where(counted, pen, 0).sum(0) / n_max,
@@ -203,7 +203,7 @@ class Model(nnx.Module):
         rows = rows[: points + 1]
         offsets, pen, _ = self._nats(self.output(outputs), rows, length)
         position = jnp.arange(points)[:, None]
-        pen = jnp.where(position <= length, pen, 0)
+        pen = jnp.where(position <= length[None], pen, 0)
         return {"offset": offsets.T, "pen": pen.T}, (state, constants, rows[points])
 
     def sample(
@@ -251,11 +251,11 @@ class Model(nnx.Module):
         batch, points, _ = strokes.shape
         total = total or points
         strokes = jnp.pad(strokes, ((0, 0), (0, total + 1 - points), (0, 0)))
-        ended = (jnp.arange(total + 1) >= length[:, None])[..., None].astype(jnp.float32)
+        ended = (jnp.arange(total + 1)[None] >= length[:, None])[..., None].astype(jnp.float32)
         lifted = strokes[..., 2:]
         rows = jnp.concatenate([strokes[..., :2], 1 - lifted, lifted, jnp.zeros_like(lifted)], axis=2) * (1 - ended)
-        rows = rows + ended * jnp.array([0.0, 0.0, 0.0, 0.0, 1.0])
-        start = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0, 0.0, 0.0]), (batch, 1, STROKE5))
+        rows = rows + ended * jnp.array([[[0.0, 0.0, 0.0, 0.0, 1.0]]])
+        start = jnp.tile(jnp.array([[[0.0, 0.0, 1.0, 0.0, 0.0]]]), (batch, 1, 1))
         return jnp.concatenate([start, rows], axis=1).swapaxes(0, 1)
 
     def _label(self, batch: Batch) -> jax.Array | None:
@@ -275,7 +275,7 @@ class Model(nnx.Module):
         rows = self._rows(batch["strokes"], length, None)[1:-1]
         steps, size = rows.shape[:2]
         index = jnp.arange(steps)[:, None]
-        reverse = jnp.where(index < length, length - 1 - index, index)
+        reverse = jnp.where(index < length[None], length[None] - 1 - index, index)
         backward = jnp.take_along_axis(rows, reverse[..., None], axis=0)
         label, last = self._label(batch), jnp.maximum(length - 1, 0)[None, :, None]
         finals = []
@@ -325,7 +325,7 @@ class Model(nnx.Module):
         pen_logits, mixture = self._split(outputs)
         target = rows[1:]
         density = mixture_density.log_density(mixture, target[..., 0], target[..., 1])
-        offsets = jnp.where(jnp.arange(target.shape[0])[:, None] < length, -density, 0)
+        offsets = jnp.where(jnp.arange(target.shape[0])[:, None] < length[None], -density, 0)
         pen = -jnp.sum(target[..., 2:] * jax.nn.log_softmax(pen_logits), axis=-1)
         return offsets, pen, pen_logits.argmax(-1) == target[..., 2:].argmax(-1)
 
