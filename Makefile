@@ -58,7 +58,7 @@ clean:
 	rm -rf .venv build magenta_lite.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./prepared/*" -not -path "./runs/*" -prune -exec rm -rf {} +
 
-# The constraints hold for what pip needs to build a package as well.
+# Packages that pip has to build are built by the setuptools of the lock too.
 $(READY): requirements.lock pyproject.toml
 	@set -u; rm -f $@; \
 	if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
@@ -78,7 +78,8 @@ $(READY): requirements.lock pyproject.toml
 	fi; \
 	log=.venv/install.log; \
 	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input"; \
-	export PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock; \
+	grep '^setuptools==' requirements.lock > .venv/builders; \
+	export PIP_CONSTRAINT=.venv/builders PIP_BUILD_CONSTRAINT=.venv/builders; \
 	echo "set-up: installing $$(grep -c == requirements.lock) packages into .venv (1.1 GB, one to three minutes the first time)"; \
 	if ! { $$pip -r requirements.lock && $$pip --no-deps --no-build-isolation -e .; } > $$log 2>&1; then \
 	  reason=$$(grep '^ERROR' $$log | tail -n 1); \
