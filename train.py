@@ -30,13 +30,14 @@ _INIT_FROM = flags.DEFINE_string("init_from", None, "workdir whose best paramete
 
 def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = None) -> None:
     """Trains to config.num_steps, or resumes to it, or stops at SIGTERM."""
+    optimizer = make_optimizer(**config.optimizer)
     data = pipeline.PreparedData(config.data.dir, config.data.build)
     codec = workdirs.prepare(workdir, config, data)
     model = models.build(config, codec)
     lengths = {split: codec.lengths(stored) for split, stored in data.lengths.items()}
     if init_from:
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
-    steps = Steps(model, make_optimizer(**config.optimizer), config.seed)
+    steps = Steps(model, optimizer, config.seed)
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
     start, stop = int(state.step), config.num_steps

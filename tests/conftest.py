@@ -22,3 +22,13 @@ def shared():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """A small prepared set of built-in drawings: two classes, 40 to train on."""
+    from data.toy.__main__ import main
+
+    folder = tmp_path_factory.mktemp("prepared") / "toy"
+    main(count=20, classes=["star", "sun"], out=str(folder))
+    return folder

@@ -19,6 +19,15 @@ CELLS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_to_compile():
+    """These layers are tiny: compiling them takes nearly all of the time."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture
 def make_cell() -> Callable[..., nnx.Module]:
     """Makes a cell of 3 inputs, 4 units and 2 constants; no weight is 0 or 1 as at the start, so that all counts."""
