@@ -167,7 +167,7 @@ def test_which_positions_are_counted(positions, monkeypatch):
     """Offsets at the N_s points; the pen there and at the first end token, or at all N_max; / N_max."""
     monkeypatch.setattr(latent, "draw", lambda _, mean, __: mean)
     n_max, lengths = 10, (4, 1, 10)
-    model = make(Codec(scale=1.0, n_max=n_max, labels=("ant",)), pen_positions=positions)
+    model = make(Codec(scale=1.0, n_max=n_max, labels=("ant",)), pen_positions=positions, kl_weight=0.7, kl_min=100.0)
     batch = make_batch(n_max, lengths)
     metrics = run(model, batch)
     outputs = teacher_forced(model, batch, posterior_mean(model)(batch), n_max)
@@ -190,16 +190,11 @@ def test_which_positions_are_counted(positions, monkeypatch):
             weight = n + 1 if name in ("nats_per_point", "pen_accuracy") else 1
             assert metrics[name][1][b] == weight, name
     assert (metrics["N_max"][0] == n_max).all()
-
-
-def test_objective_of_evaluation():
-    """The final weight of the KL term, and no floor."""
-    for positions, name in (("sketch", "L_R_sketch"), ("all", "L_R")):
-        metrics = run(make(kl_weight=0.7, kl_min=100.0, pen_positions=positions), make_batch())
-        expected = metrics[name][0] + 0.7 * metrics["L_KL"][0]
-        np.testing.assert_allclose(metrics["loss"][0], expected, rtol=1e-6)
-        assert "kl_weight" not in metrics
+    # The objective of evaluation: the final weight of the KL term, and no floor.
+    reconstruction = metrics["L_R" if positions == "all" else "L_R_sketch"][0]
+    np.testing.assert_allclose(metrics["loss"][0], reconstruction + 0.7 * metrics["L_KL"][0], rtol=1e-6)
     np.testing.assert_allclose(metrics["KL_nats"][0], 3 * metrics["L_KL"][0], rtol=1e-6)
+    assert "kl_weight" not in metrics
 
 
 def test_decoder_only_has_no_kl():
@@ -422,21 +417,16 @@ def test_a_beginning_is_kept_and_continued():
     assert (cut["length"][2], cut["ended"][2]) == (3, False)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_first_points_are_drawn_from_the_first_outputs(temperature):
+def test_first_points_are_drawn_from_the_first_outputs():
     n, model = 4000, make(conditional=False)
-    drawn = sampler(model)(make_keys(n), 1, temperature=temperature)
-    pen = teacher_forced(model, make_batch(1, (1,)), None)[0, 0, :3] / temperature
-    shares = np.exp(log_softmax(pen))
-    counts = np.array(
-        [
-            n - drawn["ended"].sum() - drawn["strokes"][..., 2].sum(),
-            drawn["strokes"][..., 2].sum(),
-            drawn["ended"].sum(),
-        ]
-    )
-    # 18.4 is passed once in 10,000 seeds with two degrees of freedom.
-    assert np.sum((counts - n * shares) ** 2 / (n * shares)) < 18.4
+    logits = teacher_forced(model, make_batch(1, (1,)), None)[0, 0, :3]
+    draw = sampler(model)
+    for temperature in (1.0, 0.5):
+        drawn = draw(make_keys(n), 1, temperature=temperature)
+        up, end = drawn["strokes"][..., 2].sum(), drawn["ended"].sum()
+        expected = n * np.exp(log_softmax(logits / temperature))
+        # 18.4 is passed once in 10,000 seeds with two degrees of freedom.
+        assert np.sum((np.array([n - up - end, up, end]) - expected) ** 2 / expected) < 18.4
 
 
 @pytest.mark.parametrize(
