@@ -237,7 +237,7 @@ def _decode(
     sampler: Sampler, encoded: list, z: np.ndarray, temperature: float, seed: int, together: bool = False
 ) -> list[Item]:
     """A sample for each z, told what the examples say; together: all with the same noise, so that z alone changes."""
-    condition = {}
+    condition: dict[str, list[Any]] = {}
     for arrays in encoded:
         for name, value in _known(sampler, arrays).items():
             condition.setdefault(name, []).append(value)

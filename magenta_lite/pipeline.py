@@ -6,7 +6,6 @@ of the split after the other. A window of it is sorted by length and cut into ba
 padded to the smallest bucket that holds its longest example.
 """
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator
@@ -93,35 +92,31 @@ def bucket_lengths(lengths: NDArray[np.integer], count: int) -> tuple[int, ...]:
     return tuple(int(distinct[edge]) for edge in sorted(set(edges)))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-    """Which examples make the batch of each step of training.
+    """Which examples make the batch of each step of training; buckets: the padded lengths."""
 
-    lengths: of the encoded examples, 0 where refused. bucket_count: padded lengths at most; `buckets` are those that
-    pad the batches of the first windows least, and hold the longest example of all.
-    """
+    def __init__(self, lengths: NDArray[np.integer], batch_size: int, seed: int, bucket_count: int):
+        """lengths: of the encoded examples, 0 where refused; at least one is not.
 
-    lengths: NDArray[np.integer]
-    batch_size: int
-    seed: int
-    bucket_count: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_usable", np.flatnonzero(self.lengths))
-        object.__setattr__(self, "_permutation", functools.lru_cache(4)(self._permutation))
-        object.__setattr__(self, "_window", functools.lru_cache(4)(self._window))
-        longest = np.concatenate([self.lengths[self._window(window)].max(axis=1) for window in range(_SURVEYED)])
-        object.__setattr__(self, "buckets", bucket_lengths(np.append(longest, self.lengths.max()), self.bucket_count))
+        bucket_count: padded lengths at most: those that pad the batches of the first windows least, and hold the
+        longest example of all.
+        """
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self._usable = np.flatnonzero(lengths)
+        self._permutation = functools.lru_cache(4)(self._shuffle)
+        self._window = functools.lru_cache(4)(self._sort_and_cut)
+        longest = np.concatenate([lengths[self._window(window)].max(axis=1) for window in range(_SURVEYED)])
+        self.buckets = bucket_lengths(np.append(longest, lengths.max()), bucket_count)
 
     def batch(self, step: int) -> tuple[NDArray[np.integer], int]:
         """Indices [batch_size] of the examples of a step, and the length to pad them to."""
         rows = self._window(step // WINDOW)[step % WINDOW]
         return rows, padded_length(self.lengths[rows].max(), self.buckets)
 
-    def _permutation(self, epoch: int) -> NDArray[np.integer]:
+    def _shuffle(self, epoch: int) -> NDArray[np.integer]:
         return np.random.default_rng([self.seed, 0, epoch]).permutation(self._usable)
 
-    def _window(self, window: int) -> NDArray[np.integer]:
+    def _sort_and_cut(self, window: int) -> NDArray[np.integer]:
         size, count = WINDOW * self.batch_size, len(self._usable)
         first, last = window * size // count, ((window + 1) * size - 1) // count
         stream = np.concatenate([self._permutation(epoch) for epoch in range(first, last + 1)])

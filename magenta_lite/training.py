@@ -6,7 +6,7 @@ the same on one device and on many.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +77,7 @@ class Steps:
         self.seed = seed
         self._optimizer = optimizer
         self._graph, self._parameters = nnx.split(model, nnx.Param)
-        mapped = {"axis_name": AXIS, "devices": self.devices}
+        mapped: dict[str, Any] = {"axis_name": AXIS, "devices": self.devices}
         self._train = jax.pmap(self._train_step, in_axes=(None, 0), out_axes=None, donate_argnums=0, **mapped)
         self._evaluate = jax.pmap(self._evaluation_step, in_axes=(None, None, 0), out_axes=None, **mapped)
 
@@ -177,6 +177,3 @@ def ratios(sums: Sums) -> dict[str, float]:
 def not_finite(sums: Sums) -> str | None:
     """The name of the first metric that is NaN or infinite."""
     return next((name for name, value in sorted(sums.items()) if not np.isfinite(value).all()), None)
-
-
-Log = Callable[[int, dict[str, float]], None]

@@ -65,7 +65,7 @@ def _keep_examples(workdir: Path, data: PreparedData) -> None:
     split = "test" if len(data.lengths.get("test", ())) else "train"
     count = len(data.lengths[split])
     rows = np.unique(np.linspace(0, count - 1, min(EXAMPLES, count)).astype(int))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for number, row in enumerate(rows):
         for name, value in data.example(split, row).items():
             arrays[f"{number:04d}/{name}"] = np.asarray(value)

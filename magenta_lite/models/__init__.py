@@ -24,7 +24,7 @@ def family(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def build(config: Any, codec: Any) -> nnx.Module:
+def build(config: Any, codec: Any) -> Any:
     """The model that a config describes, with fresh parameters from config.seed.
 
     Raises:
@@ -41,7 +41,7 @@ def build(config: Any, codec: Any) -> nnx.Module:
     return nnx.merge(graph, state)
 
 
-def _initialise(model: type[nnx.Module], codec: Any, options: tuple, seed: int) -> tuple[nnx.GraphDef, nnx.State]:
+def _initialise(model: Any, codec: Any, options: tuple, seed: int) -> tuple[nnx.GraphDef, nnx.State]:
     graph = None
 
     def make() -> nnx.State:

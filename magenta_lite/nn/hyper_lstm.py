@@ -1,8 +1,11 @@
-"""LayerNormLSTM and HyperLSTM: cells with the interface of magenta_lite.nn.lstm, run by a plain scan.
+"""LayerNormLSTM and HyperLSTM: cells with the interface of magenta_lite.nn.lstm.
 
-Both normalise the gates; the HyperLSTM has a second, smaller LSTM that rescales and shifts them at every step.
+Both normalise the gates and run by the plain scan; the HyperLSTM has a second, smaller LSTM that rescales and shifts
+them at every step.
 Sources: Ba et al. 2016 (layer normalisation); Ha, Dai & Le 2017 (HyperNetworks), as in the published SketchRNN code.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,7 @@ from flax import nnx
 from jax import lax
 
 from magenta_lite.nn import initializers
-from magenta_lite.nn.lstm import FORGET_BIAS, LAYER_NORM_EPSILON, State, product
+from magenta_lite.nn.lstm import FORGET_BIAS, LAYER_NORM_EPSILON, Cell, State, product
 
 GATES = 4
 
@@ -42,39 +45,13 @@ def _next_state(
     return c, jnp.tanh(normalise(c)) * jax.nn.sigmoid(o)
 
 
-class _Scanned(nnx.Module):
-    """Runs `step` over time."""
-
-    def __call__(
-        self, xs: jax.Array, state: State, constants: jax.Array | None = None, kept: jax.Array | None = None
-    ) -> tuple[jax.Array, State]:
-        shift = self.shift(constants, xs.shape[1])
-
-        def body(state, now):
-            return self.step(state, now[0], shift, now[1])
-
-        state, outputs = lax.scan(body, state, (xs, kept))
-        return outputs, state
-
-
-class LayerNormLSTM(_Scanned):
+class LayerNormLSTM(Cell):
     """Each gate is normalised by itself, and so is c on its way out; no bias. State: h, c, each [B, H]."""
 
-    def __init__(
-        self,
-        inputs: int,
-        units: int,
-        *,
-        constants: int = 0,
-        keep: float = 1.0,
-        dtype: jnp.dtype = jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        """As LSTM."""
-        self.inputs, self.keep, self.dtype = inputs, keep, dtype
+    def __init__(self, inputs: int, units: int, *, rngs: nnx.Rngs, **options: Any):
+        """As Cell."""
+        super().__init__(inputs, units, rngs=rngs, **options)
         self.state_sizes = (units, units)
-        self.w_xh = nnx.Param(initializers.glorot(rngs.params(), (inputs + constants, GATES * units)))
-        self.w_hh = nnx.Param(initializers.orthogonal_gates(rngs.params(), (units, GATES * units)))
         self.norm_gates = LayerNorm(GATES, units)
         self.norm_c = LayerNorm(1, units)
 
@@ -93,7 +70,7 @@ class LayerNormLSTM(_Scanned):
         return (h, c), h
 
 
-class HyperLSTM(_Scanned):
+class HyperLSTM(Cell):
     """A LayerNormLSTM of `hyper_units` reads x and h and rescales, gate by gate, what enters the main cell.
 
     State: h [B, H], h_hyper [B, hyper_units], c [B, H], c_hyper [B, hyper_units].
@@ -105,17 +82,15 @@ class HyperLSTM(_Scanned):
         units: int,
         *,
         constants: int = 0,
-        keep: float = 1.0,
-        dtype: jnp.dtype = jnp.float32,
         hyper_units: int = 256,
         embedding: int = 32,
+        dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
+        **options: Any,
     ):
-        """As LSTM; embedding: size of the vector from which the hyper cell makes each scale and shift."""
-        self.inputs, self.keep, self.dtype = inputs, keep, dtype
+        """As Cell; embedding: size of the vector from which the hyper cell makes each scale and shift."""
+        super().__init__(inputs, units, constants=constants, dtype=dtype, rngs=rngs, **options)
         self.state_sizes = (units, hyper_units, units, hyper_units)
-        self.w_xh = nnx.Param(initializers.glorot(rngs.params(), (inputs + constants, GATES * units)))
-        self.w_hh = nnx.Param(initializers.orthogonal_gates(rngs.params(), (units, GATES * units)))
         self.bias = nnx.Param(jnp.zeros(GATES * units))
         # The hyper cell reads [x, h, constants]: constants last, so that its shift too is taken once a sequence.
         self.hyper = LayerNormLSTM(inputs + units, hyper_units, constants=constants, dtype=dtype, rngs=rngs)

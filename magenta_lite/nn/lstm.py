@@ -12,7 +12,7 @@ is added at run time, not stored. Sources: Ha & Eck 2017; Ha, Dai & Le 2017 (Hyp
 """
 
 import functools
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,20 +28,48 @@ State = Any
 """A tuple of arrays [B, ...], in the order in which a linear map from z lays them out."""
 
 
-class Cell(Protocol):
-    """What the three classes below share."""
+class Cell(nnx.Module):
+    """What the three cells share: their weights of x and h, and the plain scan over `step`."""
 
     state_sizes: tuple[int, ...]
 
-    def step(
-        self, state: State, x: jax.Array, shift: jax.Array, kept: jax.Array | None = None
-    ) -> tuple[State, jax.Array]: ...
+    def __init__(
+        self,
+        inputs: int,
+        units: int,
+        *,
+        constants: int = 0,
+        keep: float = 1.0,
+        dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        """inputs + constants: columns of x and of the constants; keep: share kept by dropout, in (0, 1].
 
-    def shift(self, constants: jax.Array | None, batch: int) -> Any: ...
+        dtype: of the operands of the matrix products; sums and the state are float32.
+        """
+        self.inputs, self.units, self.keep, self.dtype = inputs, units, keep, dtype
+        self.w_xh = nnx.Param(initializers.glorot(rngs.params(), (inputs + constants, 4 * units)))
+        self.w_hh = nnx.Param(initializers.orthogonal_gates(rngs.params(), (units, 4 * units)))
+
+    def shift(self, constants: jax.Array | None, batch: int) -> Any:
+        """What is added to the gates at every step, for constants [B, K]."""
+        raise NotImplementedError
+
+    def step(self, state: State, x: jax.Array, shift: Any, kept: jax.Array | None = None) -> tuple[State, jax.Array]:
+        """The next state, and the output [B, H]."""
+        raise NotImplementedError
 
     def __call__(
         self, xs: jax.Array, state: State, constants: jax.Array | None = None, kept: jax.Array | None = None
-    ) -> tuple[jax.Array, State]: ...
+    ) -> tuple[jax.Array, State]:
+        """Outputs [T, B, H] and the last state."""
+        shift = self.shift(constants, xs.shape[1])
+
+        def body(state: State, now: tuple[jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
+            return self.step(state, now[0], shift, now[1])
+
+        state, outputs = lax.scan(body, state, (xs, kept))
+        return outputs, state
 
 
 def initial_state(cell: Cell, batch: int, flat: jax.Array | None = None) -> State:
@@ -52,29 +80,18 @@ def initial_state(cell: Cell, batch: int, flat: jax.Array | None = None) -> Stat
     return tuple(jnp.split(flat, edges, axis=1))
 
 
-def product(a: jax.Array, b: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def product(a: jax.Array, b: jax.Array, dtype: Any) -> jax.Array:
     """a @ b with operands of the given type and a float32 sum."""
     return jnp.matmul(a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32)
 
 
-class LSTM(nnx.Module):
+class LSTM(Cell):
     """The plain cell (Hochreiter & Schmidhuber 1997; Gers et al. 2000). State: c, h, each [B, H]."""
 
-    def __init__(
-        self,
-        inputs: int,
-        units: int,
-        *,
-        constants: int = 0,
-        keep: float = 1.0,
-        dtype: jnp.dtype = jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        """inputs + constants: columns of x and of the constants; keep: share kept by dropout, in (0, 1]."""
-        self.inputs, self.keep, self.dtype = inputs, keep, dtype
+    def __init__(self, inputs: int, units: int, *, rngs: nnx.Rngs, **options: Any):
+        """As Cell."""
+        super().__init__(inputs, units, rngs=rngs, **options)
         self.state_sizes = (units, units)
-        self.w_xh = nnx.Param(initializers.glorot(rngs.params(), (inputs + constants, 4 * units)))
-        self.w_hh = nnx.Param(initializers.orthogonal_gates(rngs.params(), (units, 4 * units)))
         self.bias = nnx.Param(jnp.zeros(4 * units))
 
     def shift(self, constants: jax.Array | None, batch: int) -> jax.Array:
@@ -113,7 +130,7 @@ def _lstm_step(
     shift: jax.Array,
     kept: jax.Array | None,
     keep: float,
-    dtype: jnp.dtype,
+    dtype: Any,
 ) -> tuple[jax.Array, jax.Array, tuple[jax.Array, ...]]:
     gates = product(jnp.concatenate([x, h], axis=1), weights, dtype) + shift
     i, g, f, o, g_kept = _activate(gates, kept, keep)
@@ -124,7 +141,7 @@ def _lstm_step(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _recur(
     keep: float,
-    dtype: jnp.dtype,
+    dtype: Any,
     xs: jax.Array,
     weights: jax.Array,
     shift: jax.Array,
@@ -137,8 +154,8 @@ def _recur(
 
 def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept):
     def step(carry, now):
-        x, kept_now = now
-        c, h, gates = _lstm_step(*carry, x, weights, shift, kept_now, keep, dtype)
+        (c, h), (x, kept_now) = carry, now
+        c, h, gates = _lstm_step(c, h, x, weights, shift, kept_now, keep, dtype)
         return (c, h), (c, h, gates)
 
     last, (cs, hs, gates) = lax.scan(step, (c, h), (xs, kept))

@@ -109,7 +109,7 @@ class Codec:
         drawing = np.clip(drawing, -self.limit, self.limit) * factors
         if rng is not None:
             drawing = strokes.drop_points(strokes.random_scale(drawing, self.random_scale, rng), self.drop_points, rng)
-        return {"strokes": drawing.astype(np.float32), "label": np.int32(self._number(example.get("label")))}
+        return {"strokes": drawing.astype(np.float32), "label": np.array(self._number(example.get("label")), np.int32)}
 
     def decode(self, arrays: dict[str, NDArray]) -> NDArray[np.float32]:
         """A drawing, stroke-3 [N, 3] in the data's units, from strokes [T, 3] and length."""
@@ -127,7 +127,7 @@ class Codec:
             return {}
         if label not in self.labels:
             raise UserError(f"--label={label} is no class of this model: {nearest(label, self.labels)}")
-        return {"label": np.int32(self.labels.index(label))}
+        return {"label": np.array(self.labels.index(label), np.int32)}
 
     def write(self, sheet: Sheet, folder: Path) -> list[Path]:
         """A sheet of drawings as SVG, PNG, GIF and ndjson; the paths written."""

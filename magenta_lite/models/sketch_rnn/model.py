@@ -19,7 +19,7 @@ from magenta_lite.nn.hyper_lstm import HyperLSTM, LayerNormLSTM
 from magenta_lite.nn.lstm import LSTM, Cell, State, initial_state
 from magenta_lite.nn.schedules import anneal
 
-CELLS = {"lstm": LSTM, "layer_norm": LayerNormLSTM, "hyper": HyperLSTM}
+CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "layer_norm": LayerNormLSTM, "hyper": HyperLSTM}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 STROKE5 = 5
 
@@ -71,30 +71,30 @@ class Model(nnx.Module):
         Raises:
           UserError: a value outside its range, or options that contradict each other; names the field.
         """
-        for field, value, valid in (
-            ("encoder_cell", encoder_cell, CELLS),
-            ("decoder_cell", decoder_cell, CELLS),
+        for field, name, valid in (
+            ("encoder_cell", encoder_cell, tuple(CELLS)),
+            ("decoder_cell", decoder_cell, tuple(CELLS)),
             ("dropout_mask", dropout_mask, ("step", "sequence")),
             ("pen_positions", pen_positions, ("sketch", "all")),
-            ("compute_dtype", compute_dtype, DTYPES),
+            ("compute_dtype", compute_dtype, tuple(DTYPES)),
         ):
-            if value not in valid:
-                raise UserError(f"config.model.{field}={value!r} is unknown: {nearest(value, valid)}")
-        for field, value in (
+            if name not in valid:
+                raise UserError(f"config.model.{field}={name!r} is unknown: {nearest(name, valid)}")
+        for field, keep in (
             ("recurrent_keep", recurrent_keep),
             ("input_keep", input_keep),
             ("output_keep", output_keep),
         ):
-            if not 0 < value <= 1:
-                raise UserError(f"config.model.{field}={value}: expected a share to keep, above 0 and at most 1")
-        for field, value in (
+            if not 0 < keep <= 1:
+                raise UserError(f"config.model.{field}={keep}: expected a share to keep, above 0 and at most 1")
+        for field, size in (
             ("encoder_size", encoder_size),
             ("decoder_size", decoder_size),
             ("latent_size", latent_size),
             ("mixtures", mixtures),
         ):
-            if value < 1:
-                raise UserError(f"config.model.{field}={value}: expected at least 1")
+            if size < 1:
+                raise UserError(f"config.model.{field}={size}: expected at least 1")
         if not 0 <= kl_weight_rate <= 1:
             raise UserError(f"config.model.kl_weight_rate={kl_weight_rate}: expected a rate in 0..1")
         if label_size and len(codec.labels) < 2:
@@ -109,7 +109,7 @@ class Model(nnx.Module):
         self.input_keep, self.output_keep, self.dropout_mask = input_keep, output_keep, dropout_mask
         self.kl_weight, self.kl_min, self.pen_positions = kl_weight, kl_min, pen_positions
         self.kl_weight_at = anneal(kl_weight_start, kl_weight, kl_weight_rate)
-        cell = {"keep": recurrent_keep, "dtype": DTYPES[compute_dtype], "rngs": rngs}
+        cell: dict[str, Any] = {"keep": recurrent_keep, "dtype": DTYPES[compute_dtype], "rngs": rngs}
         if conditional:
             make = CELLS[encoder_cell]
             self.forward = make(STROKE5, encoder_size, constants=label_size, **cell)
@@ -291,10 +291,9 @@ class Model(nnx.Module):
         """The recurrent dropout mask [steps, B, units], or None."""
         if keys is None or cell.keep == 1.0:
             return None
-        units = cell.w_hh.shape[0]
         if self.dropout_mask == "step":
-            return dropout.masks(keys, cell.keep, steps, units)
-        once = dropout.masks(keys, cell.keep, 1, units)
+            return dropout.masks(keys, cell.keep, steps, cell.units)
+        once = dropout.masks(keys, cell.keep, 1, cell.units)
         return jnp.broadcast_to(once, (steps, *once.shape[1:]))
 
     def _teacher_forced(self, rows: jax.Array, z: jax.Array | None, batch: Batch, keys: jax.Array | None) -> jax.Array:

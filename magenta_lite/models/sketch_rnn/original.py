@@ -1,6 +1,7 @@
 """Weights of the original TensorFlow code, by their variable names, into this model."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ from magenta_lite.nn.lstm import LSTM, Cell
 Weights = Mapping[str, NDArray]
 
 _LINEAR = {"mean": "ENC_RNN_mu", "log_var": "ENC_RNN_sigma", "to_state": "linear"}
-_CELLS = {LSTM: "LSTMCell", LayerNormLSTM: "LayerNormLSTMCell", HyperLSTM: "HyperLSTMCell"}
+_CELLS: dict[type[Cell], str] = {LSTM: "LSTMCell", LayerNormLSTM: "LayerNormLSTMCell", HyperLSTM: "HyperLSTMCell"}
 _GATES = "ijfo"
 
 
@@ -40,9 +41,9 @@ def _cell(cell: Cell, weights: Weights, scope: str) -> None:
     scope += _CELLS[type(cell)] + "/"
     _set(cell.w_xh, weights[scope + "W_xh"])
     _set(cell.w_hh, weights[scope + "W_hh"])
-    if not isinstance(cell, LayerNormLSTM):
+    if isinstance(cell, LSTM | HyperLSTM):
         _set(cell.bias, weights[scope + "bias"])
-    if not isinstance(cell, LSTM):
+    if isinstance(cell, LayerNormLSTM | HyperLSTM):
         _norms(cell, weights, scope)
     if isinstance(cell, HyperLSTM):
         _hyper(cell, weights, scope)
@@ -57,7 +58,7 @@ def _norms(cell: LayerNormLSTM | HyperLSTM, weights: Weights, scope: str) -> Non
 def _hyper(cell: HyperLSTM, weights: Weights, scope: str) -> None:
     inner = scope + "LayerNormLSTMCell/"
     # The original's hyper cell reads [x, constants, h]; ours reads the constants last.
-    w_xh, units = weights[inner + "W_xh"], cell.w_hh.shape[0]
+    w_xh, units = weights[inner + "W_xh"], cell.units
     constants = w_xh[cell.inputs : -units]
     _set(cell.hyper.w_xh, np.concatenate([w_xh[: cell.inputs], w_xh[-units:], constants]))
     _set(cell.hyper.w_hh, weights[inner + "W_hh"])
@@ -77,7 +78,8 @@ def _hyper(cell: HyperLSTM, weights: Weights, scope: str) -> None:
     _set(cell.scale_b, np.stack(gates("h", "beta/super_linear_w")))
 
 
-def _set(parameter: nnx.Param, value: NDArray) -> None:
+def _set(parameter: nnx.Param[Any] | None, value: NDArray) -> None:
+    assert parameter is not None  # flax types a linear map's bias as optional
     if parameter.shape != value.shape:
         raise ValueError(f"expected shape {parameter.shape}, got {value.shape}")
     parameter[...] = jnp.asarray(value, jnp.float32)

@@ -32,15 +32,14 @@ def write(sheet: Sheet, folder: Path) -> list[Path]:
             {"strokes": item.value, "label": item.label, "name": str(number)} for number, item in enumerate(sampled)
         )
         ndjson.write(drawings, paths[-1])
-    titles = {"column_titles": sheet.column_titles}
-    rows, row_titles = _first(sheet, SHOWN)
+        rows, row_titles = _first(sheet, SHOWN)
     if len(rows) < len(sheet.rows):
         print(f"grid.svg and grid.png show the first {sum(map(len, rows))} of {sum(map(len, sheet.rows))} drawings")
     paths += [folder / "grid.svg", folder / "grid.png", folder / "grid.gif"]
-    _write_text(paths[-3], svg.grid_svg(rows, SIZE, row_titles=row_titles, **titles))
-    raster.grid_png(rows, paths[-2], SIZE, row_titles=row_titles, **titles)
+    _write_text(paths[-3], svg.grid_svg(rows, SIZE, row_titles=row_titles, column_titles=sheet.column_titles))
+    raster.grid_png(rows, paths[-2], SIZE, row_titles=row_titles, column_titles=sheet.column_titles)
     rows, row_titles = _first(sheet, ANIMATED)
-    raster.grid_gif(rows, paths[-1], SIZE, row_titles=row_titles, **titles)
+    raster.grid_gif(rows, paths[-1], SIZE, row_titles=row_titles, column_titles=sheet.column_titles)
     return paths
 
 
@@ -56,7 +55,8 @@ def safe_name(text: str, ending: str) -> str:
 
 def _first(sheet: Sheet, limit: int) -> tuple[list[list[Cell]], list[str]]:
     """As many whole rows as hold at most `limit` cells, but at least one."""
-    rows, count = [], 0
+    rows: list[list[Cell]] = []
+    count = 0
     for row in cells(sheet):
         if rows and count + len(row) > limit:
             break
