@@ -4,6 +4,7 @@ Each takes a Sampler and gives a Sheet. temperature: >= 0, several are compared 
 items, input, data_dir and split say which examples to start from; see Sampler.starting_examples.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -125,18 +126,18 @@ def continue_(
         raise UserError(f"--share={share}: expected above 0 and at most 1")
     if latent not in ("posterior", "prior"):
         raise UserError(f"--latent={latent}: expected posterior or prior")
-    examples, encoded = _start(sampler, 1 if input is None else 4, items, input, data_dir, split)
+    examples, encoded = _start(sampler, 1 if input is None else 4, items, input, data_dir, split, told=label is None)
     share = 1.0 if input is not None else share
     begun = [{name: _first(value, share) for name, value in arrays.items()} for arrays in encoded]
     rows, titles = [], []
     for example, beginning in zip(examples, begun, strict=True):
-        shown = _read(sampler, [example], [beginning])[0]
         given = max(len(value) for value in beginning.values() if np.ndim(value))
-        z = None
-        if sampler.has_latent and latent == "posterior":
-            mean, log_var = sampler.posterior([beginning])
-            z = mean + np.exp(log_var / 2) * _noise(seed, (n, mean.shape[1]))
+        shown = dataclasses.replace(_read(sampler, [example], [beginning])[0], given=given)
         for title, condition in conditions(sampler, label) if label else [("", _known(sampler, beginning))]:
+            z = None
+            if sampler.has_latent and latent == "posterior":
+                mean, log_var = sampler.posterior([beginning | condition])
+                z = mean + np.exp(log_var / 2) * _noise(seed, (n, mean.shape[1]))
             for t in temperature:
                 drawn = sampler.sample(
                     n, seed=seed, temperature=t, z=z, prime=[beginning] * n, condition=_repeat(condition, n)
@@ -216,8 +217,13 @@ def _known(sampler: Sampler, encoded: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _start(sampler: Sampler, count: int, items: Any, input: Any, data_dir: Any, split: str) -> tuple[list, list]:
+def _start(
+    sampler: Sampler, count: int, items: Any, input: Any, data_dir: Any, split: str, told: bool = True
+) -> tuple[list, list]:
     found = sampler.starting_examples(items=items, input=input, data_dir=data_dir, split=split, count=count)
+    for _, encoded in found:
+        if told:
+            _known(sampler, encoded)  # refuses a class the model does not know, before it is taken for another
     return [example for example, _ in found], [encoded for _, encoded in found]
 
 
@@ -227,9 +233,7 @@ def _read(sampler: Sampler, examples: list, encoded: list) -> list[Item]:
     for example, arrays in zip(examples, encoded, strict=True):
         length = max(len(value) for value in arrays.values() if np.ndim(value))
         label = str(example.get("label") or "")
-        items.append(
-            Item(sampler.codec.decode({**arrays, "length": length}), label, label, given=length, sampled=False)
-        )
+        items.append(Item(sampler.codec.decode({**arrays, "length": length}), label, label, sampled=False))
     return items
 
 

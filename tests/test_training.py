@@ -12,7 +12,13 @@ from magenta_lite.errors import UserError
 from magenta_lite.models.sketch_rnn import Codec, Model
 from magenta_lite.training import Steps, fetch, make_optimizer, on_host, ratios
 
-OPTIMIZER = {"learning_rate": 1e-3, "min_learning_rate": 1e-5, "decay_rate": 0.9999, "clip_value": 1.0, "clip_norm": 0.0}
+OPTIMIZER = {
+    "learning_rate": 1e-3,
+    "min_learning_rate": 1e-5,
+    "decay_rate": 0.9999,
+    "clip_value": 1.0,
+    "clip_norm": 0.0,
+}
 
 
 def tiny(**options):

@@ -116,7 +116,9 @@ class HyperLSTM(Cell):
         self, state: State, x: jax.Array, shift: tuple[jax.Array, jax.Array], kept: jax.Array | None = None
     ) -> tuple[State, jax.Array]:
         h, h_hyper, c, c_hyper = state
-        (h_hyper, c_hyper), u = self.hyper.step((h_hyper, c_hyper), jnp.concatenate([x, h], axis=1), shift[1])
+        # Where input dropout makes constants change, they come with x; here they stand behind h, as in the weights.
+        seen = jnp.concatenate([x[:, : self.inputs], h, x[:, self.inputs :]], axis=1)
+        (h_hyper, c_hyper), u = self.hyper.step((h_hyper, c_hyper), seen, shift[1])
         from_x = product(x, self.w_xh[...][: x.shape[1]], self.dtype) + shift[0]
         from_h = product(h, self.w_hh[...], self.dtype)
         gates = (

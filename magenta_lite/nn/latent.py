@@ -27,10 +27,12 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     The angle is taken between the normalised vectors and applied to the raw ones. Parallel, opposite and zero vectors,
     for which the angle says nothing, are interpolated on the straight line.
     """
+    # Near opposite directions sin(omega) is lost in float32's rounding.
+    a, b, dtype = a.astype(np.float64), b.astype(np.float64), a.dtype
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     if t in (0, 1) or min(lengths) == 0:
-        return lerp(a, b, t)
+        return lerp(a, b, t).astype(dtype)
     omega = np.arccos(np.clip(np.dot(a / lengths[0], b / lengths[1]), -1.0, 1.0))
     if np.sin(omega) < 1e-6:
-        return lerp(a, b, t)
-    return (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)
+        return lerp(a, b, t).astype(dtype)
+    return ((np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)).astype(dtype)

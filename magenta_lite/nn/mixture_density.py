@@ -44,7 +44,7 @@ def log_density(mixture: Mixture, x: jax.Array, y: jax.Array) -> jax.Array:
     x, y = x[..., None], y[..., None]
     u = (x - mixture.mu_x) * jnp.exp(-mixture.log_sigma_x)
     v = (y - mixture.mu_y) * jnp.exp(-mixture.log_sigma_y)
-    one_minus = 1 - mixture.rho * mixture.rho
+    one_minus = (1 - mixture.rho) * (1 + mixture.rho)
     exponent = -(u * u + v * v - 2 * mixture.rho * u * v) / (2 * one_minus)
     norm = math.log(2 * math.pi) + mixture.log_sigma_x + mixture.log_sigma_y + 0.5 * jnp.log(one_minus)
     weighted = mixture.logits + exponent - norm

@@ -119,7 +119,6 @@ def test_offsets_are_clipped():
     assert strokes.tolist() == [[500, -500, 0], [100, -99, 1]]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the pen is clipped with the offsets")
 def test_a_limit_below_one_leaves_the_pen_as_it_is():
     codec = Codec(scale=1.0, n_max=9, labels=("ant",), limit=0.5)
     assert codec.encode({"strokes": np.array([[0.75, 0.25, 1.0]])})["strokes"].tolist() == [[0.5, 0.25, 1.0]]

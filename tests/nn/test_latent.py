@@ -89,10 +89,7 @@ def test_slerp_of_parallel_vectors_is_straight(a, factor, t):
     np.testing.assert_allclose(slerp(a, b, t), a + t * (b - a), rtol=1e-6, atol=1e-9)
 
 
-ANGLE = pytest.mark.xfail(strict=True, raises=AssertionError, reason="float32 knows the angle to 3e-4 only")
-
-
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=ANGLE)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("factor", [-0.5, -1.0, -2.0])
 def test_slerp_of_opposite_vectors_is_straight(dtype, factor):
     """Rounding leaves them not quite opposite; the angle then says nothing, least of all in float32."""

@@ -60,8 +60,10 @@ class Codec:
         touched: dict[str, int] = {}
         fits = {split: codec.lengths(lengths) > 0 for split, lengths in data.lengths.items()}
         for split, keep in fits.items():
-            if not keep.all():
-                touched[f"{split}: refused, longer than {codec.max_points} points"] = int((~keep).sum())
+            empty = data.lengths[split] == 0
+            for reason, count in (("no points", empty), (f"longer than {codec.max_points} points", ~keep & ~empty)):
+                if count.any():
+                    touched[f"{split}: refused, {reason}"] = int(count.sum())
         if not fits["train"].any():
             raise UserError(f"config.codec.max_points={codec.max_points}: no sketch of the train split is that short")
         total = np.zeros(3)
@@ -78,6 +80,8 @@ class Codec:
             if clipped:
                 touched[f"{split}: sketches with offsets clipped to +-{codec.limit:g}"] = clipped
         scale = float(np.sqrt(total[2] / total[0] - (total[1] / total[0]) ** 2))
+        if not scale > 0:
+            raise UserError("all offsets of the train split are the same: there is nothing to learn; check the data")
         n_max = max(int(lengths[fits[split]].max(initial=1)) for split, lengths in data.lengths.items())
         return dataclasses.replace(codec, scale=scale, n_max=n_max), touched
 
@@ -106,7 +110,7 @@ class Codec:
         if len(drawing) > self.max_points:
             return Rejected(f"longer than {self.max_points} points")
         factors = np.array([1 / self.scale, 1 / self.scale, 1.0], np.float32)
-        drawing = np.clip(drawing, -self.limit, self.limit) * factors
+        drawing = np.column_stack([np.clip(drawing[:, :2], -self.limit, self.limit), drawing[:, 2]]) * factors
         if rng is not None:
             drawing = strokes.drop_points(strokes.random_scale(drawing, self.random_scale, rng), self.drop_points, rng)
         return {"strokes": drawing.astype(np.float32), "label": np.array(self._number(example.get("label")), np.int32)}

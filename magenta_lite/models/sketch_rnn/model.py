@@ -4,6 +4,7 @@ Inside, time comes first. Position i = 0, 1, ... of the decoder reads row i of [
 i, or, at i = N_s (the number of points), the end of the sketch. "Section" is of Ha & Eck 2017.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -95,8 +96,16 @@ class Model(nnx.Module):
         ):
             if size < 1:
                 raise UserError(f"config.model.{field}={size}: expected at least 1")
-        if not 0 <= kl_weight_rate <= 1:
-            raise UserError(f"config.model.kl_weight_rate={kl_weight_rate}: expected a rate in 0..1")
+        for field, share in (
+            ("kl_weight_rate", kl_weight_rate),
+            ("kl_weight", kl_weight),
+            ("kl_weight_start", kl_weight_start),
+            ("kl_min", kl_min),
+        ):
+            if not 0 <= share < math.inf or (field == "kl_weight_rate" and share > 1):
+                raise UserError(f"config.model.{field}={share}: expected 0 or more" + ", at most 1" * ("rate" in field))
+        if label_size < 0:
+            raise UserError(f"config.model.label_size={label_size}: expected 0 (no labels) or more")
         if label_size and len(codec.labels) < 2:
             raise UserError(
                 f"config.model.label_size={label_size}, but the data has {len(codec.labels)} class: "
@@ -195,7 +204,9 @@ class Model(nnx.Module):
         rows = self._rows(batch["strokes"], length, None)
         points = batch["strokes"].shape[1]
         if carry is None:
-            z = self._posterior(batch, None)[0] if self.conditional else None
+            # The end of the sketch may lie behind this chunk.
+            read = batch | {"length": jnp.clip(length, 0, points)}
+            z = self._posterior(read, None)[0] if self.conditional else None
             constants = self._constants(z, batch)
             carry = (self._first_state(z, length.shape[0]), constants, rows[0])
         state, constants, before = carry
@@ -231,7 +242,7 @@ class Model(nnx.Module):
         Returns:
           strokes [n, max_length, 3] float32; length [n] int32; ended [n] bool, False where max_length cut it off.
         """
-        n, steps = keys.shape[0], max_length or self.codec.n_max
+        n, steps = keys.shape[0], self.codec.n_max if max_length is None else max_length
         if self.conditional and z is None:
             z = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**31), (self.latent_size,)))(keys)
         batch = condition or {}
@@ -249,7 +260,7 @@ class Model(nnx.Module):
     def _rows(self, strokes: jax.Array, length: jax.Array, total: int | None) -> jax.Array:
         """Stroke-5 rows, time first, [P + 2, B, 5]: start token, points, end tokens; P = total or T."""
         batch, points, _ = strokes.shape
-        total = total or points
+        total = max(total or 0, points)
         strokes = jnp.pad(strokes, ((0, 0), (0, total + 1 - points), (0, 0)))
         ended = (jnp.arange(total + 1)[None] >= length[:, None])[..., None].astype(jnp.float32)
         lifted = strokes[..., 2:]
