@@ -1,10 +1,14 @@
 """A small run that tests of the frame share: toy drawings, a tiny model, a whole workdir, in seconds."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ONE_DEVICE = {**os.environ, "XLA_FLAGS": ""}
+"""Environment of a program that shall see one CPU device, not the four that the tests fake."""
+
 TINY = {
     "batch_size": 10,
     "buckets": 3,

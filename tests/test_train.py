@@ -10,9 +10,8 @@ import time
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from frame import ROOT, flags, run
+from frame import ONE_DEVICE, ROOT, flags, run
 
-ONE_DEVICE = {**os.environ, "XLA_FLAGS": ""}
 STEPS = 120
 
 
