@@ -1,37 +1,50 @@
 """Seconds a training step takes on prepared data, with everything that training does: input, augmentation, dropout.
 
-    python benchmarks/train_step.py --data=prepared/quickdraw/aaron_sheep --config=default
+    python benchmarks/train_step.py [--data=prepared/quickdraw/aaron_sheep] [--variant=default]
 
 Every bucket is compiled first; then `steps` steps are timed, one by one, each to its end. A window of batches holds
 every length, so the mean over whole windows is what a run takes.
 """
 
+import os
 import statistics
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from magenta_lite.command import run
 from magenta_lite.runtime import keep_compiled, keep_memory
 
+ROOT = Path(__file__).parents[1]
 
-def main(data: str, config: str = "default", steps: int = 32, batch_size: int = 100) -> int:
-    """Prints the mean, median and range of `steps` steps of a SketchRNN variant."""
+SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", ROOT / ".." / "shared"))
+
+
+def main(data: str | None = None, variant: str = "default", steps: int = 32, batch_size: int = 100) -> int:
+    """Prints the mean, median and range of `steps` steps of a SketchRNN variant.
+
+    --data  prepared data; without it aaron_sheep is prepared from MAGENTA_LITE_DATA, and where it is not there the
+            benchmark is skipped
+    """
+    if data is None:
+        data, source = "prepared/quickdraw/aaron_sheep", SHARED / "data/quickdraw/sketchrnn"
+        if not Path(data).exists():
+            if not (source / "aaron_sheep.npz").exists():
+                print(f"skipped: no {source}/aaron_sheep.npz (set MAGENTA_LITE_DATA, or give --data)")
+                return 0
+            from data.quickdraw.__main__ import main as prepare
+
+            prepare(classes=["aaron_sheep"], source=str(source), out=data)
     keep_compiled()
-    import importlib.util
-
     import jax
 
+    sys.path.insert(0, str(ROOT))  # configs is no installed package
+    from configs.sketch_rnn import get_config
     from magenta_lite import models, pipeline
     from magenta_lite.models.sketch_rnn import Codec
     from magenta_lite.training import Steps, fetch, make_optimizer
 
-    recipe = importlib.util.spec_from_file_location("recipe", Path(__file__).parents[1] / "configs/sketch_rnn.py")
-    module = importlib.util.module_from_spec(recipe)
-    recipe.loader.exec_module(module)
-    settings = module.get_config(config)
+    settings = get_config(variant)
     prepared = pipeline.PreparedData(data)
     codec, _ = Codec.from_data(settings.codec.to_dict(), prepared)
     lengths = codec.lengths(prepared.lengths["train"])
@@ -44,7 +57,7 @@ def main(data: str, config: str = "default", steps: int = 32, batch_size: int = 
         batch = next(pipeline.training_batches(prepared, codec.encode, plan, step, step + 1))
         state, sums = run_.train(state, batch)
         fetch(sums)
-    print(f"{config} on {data}, batch {batch_size}: {len(first)} programs in {time.perf_counter() - began:.1f} s")
+    print(f"{variant} on {data}, batch {batch_size}: {len(first)} programs in {time.perf_counter() - began:.1f} s")
     times = []
     began = time.perf_counter()
     for batch in pipeline.training_batches(prepared, codec.encode, plan, 0, steps):
