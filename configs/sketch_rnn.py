@@ -37,7 +37,8 @@ VARIANTS = {
     "tiny": {
         "data.dir": "prepared/toy",
         "data.build": "python -m data.toy",
-        "num_steps": 4000,
+        "num_steps": 3500,
+        "buckets": 4,
         "evaluate_every": 500,
         "save_every": 500,
         "model.encoder_size": 64,
