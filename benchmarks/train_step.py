@@ -7,7 +7,9 @@ every length, so the mean over whole windows is what a run takes.
 """
 
 import os
+import runpy
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -32,19 +34,23 @@ def main(data: str | None = None, variant: str = "default", steps: int = 32, bat
             if not (source / "aaron_sheep.npz").exists():
                 print(f"skipped: no {source}/aaron_sheep.npz (set MAGENTA_LITE_DATA, or give --data)")
                 return 0
-            from data.quickdraw.__main__ import main as prepare
-
-            prepare(classes=["aaron_sheep"], source=str(source), out=data)
+            build = [
+                sys.executable,
+                "-m",
+                "data.quickdraw",
+                "--classes=aaron_sheep",
+                f"--source={source}",
+                f"--out={data}",
+            ]
+            subprocess.run(build, cwd=ROOT, check=True)
     keep_compiled()
     import jax
 
-    sys.path.insert(0, str(ROOT))  # configs is no installed package
-    from configs.sketch_rnn import get_config
     from magenta_lite import models, pipeline
     from magenta_lite.models.sketch_rnn import Codec
     from magenta_lite.training import Steps, fetch, make_optimizer
 
-    settings = get_config(variant)
+    settings = runpy.run_path(str(ROOT / "configs/sketch_rnn.py"))["get_config"](variant)
     prepared = pipeline.PreparedData(data)
     codec, _ = Codec.from_data(settings.codec.to_dict(), prepared)
     lengths = codec.lengths(prepared.lengths["train"])

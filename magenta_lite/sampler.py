@@ -97,7 +97,7 @@ class Sampler:
         """(example, its encoding) of what a person gave, or of examples the workdir keeps.
 
         input: a file that the codec reads. data_dir: prepared data whose `split` to take from. items: which ones, by
-        number from 0; default the first `count`.
+        number from 0; default `count` of them, evenly spread.
 
         Raises:
           UserError: there are none, no such number, or one cannot be encoded; names it and the reason.
@@ -110,21 +110,20 @@ class Sampler:
             data = pipeline.PreparedData(data_dir)
             if split not in data.lengths:
                 raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
-            numbers = items if items is not None else range(min(count, len(data.lengths[split])))
+            numbers = items if items is not None else _spread(len(data.lengths[split]), count)
             beyond = [i for i in numbers if not 0 <= i < len(data.lengths[split])]
             if beyond:
                 raise UserError(f"--items={beyond[0]}: {split} of {data_dir} has {len(data.lengths[split])}")
             source = [(f"{split}/{i}", data.example(split, i)) for i in numbers]
-            items = None
+            items = list(range(len(source)))
         else:
             source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
-        if items is not None:
-            beyond = [i for i in items if not 0 <= i < len(source)]
-            if beyond:
-                raise UserError(f"--items={beyond[0]}: there are {len(source)}, numbered from 0")
-            source = [source[i] for i in items]
+        items = _spread(len(source), count) if items is None else items
+        beyond = [i for i in items if not 0 <= i < len(source)]
+        if beyond:
+            raise UserError(f"--items={beyond[0]}: there are {len(source)}, numbered from 0")
         found = []
-        for name, example in source if items is not None else source[:count]:
+        for name, example in (source[i] for i in items):
             encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
             if isinstance(encoded, Rejected):
                 raise UserError(f"{name}: {encoded.reason}")
@@ -132,6 +131,11 @@ class Sampler:
         if not found:
             raise UserError(f"{input or data_dir or self.workdir} holds no example to start from")
         return found
+
+
+def _spread(available: int, count: int) -> list[int]:
+    """`count` numbers evenly spread over those available, or all of them."""
+    return sorted(set(np.linspace(0, max(available - 1, 0), min(count, available)).astype(int).tolist()))
 
 
 def _stack(encoded: list[Arrays], rows: int | None = None) -> Arrays:

@@ -28,9 +28,9 @@ def gallery(
         sheet = modes.reconstruct(sampler, n=10, temperature=(0.0, 0.2, 0.5), seed=seed)
         text = "Drawings the model has never seen, read into one vector, and drawn again from it."
         sections.append(_section("Reconstructions", text, sheet))
-        first, second = _different(sampler)
-        sheet = modes.interpolate(sampler, steps=9, items=[first, second], temperature=(0.0,), seed=seed)
+        sheet = modes.interpolate(sampler, steps=9, temperature=(0.0,), seed=seed)
         text = "From the drawing on the left to the one on the right, in even steps through the latent space."
+        text += " The class that the model is told changes half way." if labelled else ""
         sections.append(_section("Interpolation", text, sheet))
     sheet = modes.continue_(sampler, n=9, items=[0], share=0.4, temperature=(0.4, 0.8), seed=seed)
     text = "The coloured lines are given; the model finishes the drawing, nine times."
@@ -53,13 +53,3 @@ def _section(title: str, text: str, sheet: Sheet, titles: tuple[str, ...] | None
         column_titles=sheet.column_titles,
         row_titles=sheet.row_titles if titles is None else titles,
     )
-
-
-def _different(sampler: Sampler) -> tuple[int, int]:
-    """Two of the workdir's examples, of different classes where it has several."""
-    examples = [
-        example
-        for example, _ in sampler.starting_examples(input=None, items=None, data_dir=None, split="test", count=64)
-    ]
-    other = next((i for i, example in enumerate(examples) if example["label"] != examples[0]["label"]), 1)
-    return 0, min(other, len(examples) - 1)

@@ -1,0 +1,50 @@
+"""Flags from signatures."""
+
+import pytest
+
+from magenta_lite.command import parse, usage
+from magenta_lite.errors import UserError
+
+
+def main(out: str, n: int = 3, share: float = 0.5, items: list[int] | None = None, overwrite: bool = False) -> None:
+    """Does it."""
+
+
+def other(temperature: tuple[float, ...] = (0.5,)) -> None:
+    """Does more."""
+
+
+def test_values_take_the_types_of_the_parameters():
+    words = ["--out=a=b", "--n", "4", "--items=1,2", "--overwrite", "--temperature=0.1,1", "--share=1e-1"]
+    assert parse(words, main, other) == {
+        "out": "a=b",
+        "n": 4,
+        "items": [1, 2],
+        "overwrite": True,
+        "temperature": (0.1, 1.0),
+        "share": 0.1,
+    }
+    assert parse(["--out=x", "--overwrite=false"], main)["overwrite"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ot=x"], "unknown flag --ot: did you mean 'out'"),
+        (["--out=x", "--n=two"], "--n=two: expected int"),
+        (["--out=x", "--items=1,b"], "--items=b: expected int"),
+        (["--out=x", "--overwrite=perhaps"], "--overwrite=perhaps: expected true or false"),
+        (["--n=2"], "--out=... is required"),
+        (["--out"], "--out needs a value"),
+        (["x"], "unexpected argument 'x'"),
+    ],
+)
+def test_a_mistake_names_the_flag(words, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(").replace(".", r"\.")):
+        parse(words, main)
+
+
+def test_usage_lists_every_flag():
+    text = usage(main, other)
+    for flag in ("--out", "--n", "--share", "--items", "--overwrite", "--temperature"):
+        assert flag in text
