@@ -35,12 +35,15 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     codec = workdirs.prepare(workdir, config, data)
     model = models.build(config, codec)
     lengths = {split: codec.lengths(stored) for split, stored in data.lengths.items()}
-    if init_from:
+    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
+    if init_from and checkpoints.last_step is None:
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
     steps = Steps(model, optimizer, config.seed)
-    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
     start, stop = int(state.step), config.num_steps
+    if start >= stop:
+        print(f"{workdir} is trained to step {start} already; for more give --config.num_steps above that")
+        return checkpoints.close()
     plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets)
     print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
     print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")

@@ -23,7 +23,6 @@ VARIANTS = {
     },
     "labels": {
         "data.dir": "prepared/quickdraw/pig+face+alarm_clock",
-        "data.build": "python -m data.quickdraw --classes=pig,face,alarm_clock",
         "num_steps": 12_000,
         "model.encoder_size": 128,
         "model.decoder_size": 320,
@@ -36,7 +35,7 @@ VARIANTS = {
     "uncond": {"model.conditional": False},
     "tiny": {
         "data.dir": "prepared/toy",
-        "data.build": "python -m data.toy",
+        "data.build": "python -m data.toy --out={dir}",
         "num_steps": 3500,
         "buckets": 4,
         "evaluate_every": 500,
@@ -72,7 +71,7 @@ def get_config(variant: str = "default") -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.dir = "prepared/quickdraw/aaron_sheep"
-    config.data.build = "python -m data.quickdraw --classes=aaron_sheep"
+    config.data.build = "python -m data.quickdraw --classes={classes} --out={dir}"
 
     config.codec = ConfigDict()
     config.codec.max_points = 250  # longer drawings are refused, and counted

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict, config_flags
 
 from magenta_lite.errors import UserError, nearest
 
-RESUMABLE = ("num_steps", "log_every", "evaluate_every", "save_every", "keep_checkpoints")
+RESUMABLE = ("num_steps", "log_every", "evaluate_every", "save_every", "keep_checkpoints", "data.build")
 """Fields that a resumed run may change: its length, and what it tells and keeps."""
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,7 +27,7 @@ def from_flags(argv: list[str]) -> ConfigDict:
     Raises:
       UserError: an unknown flag, field or variant, or a value of the wrong type; names the field.
     """
-    recipe = _recipe(argv)
+    recipe = _named(argv).partition(":")[0]
     if not os.path.exists(recipe):
         raise UserError(f"--config={recipe}: no such file; the recipes are in configs/")
     try:
@@ -34,21 +35,50 @@ def from_flags(argv: list[str]) -> ConfigDict:
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"unknown flag --{error.flagname}: {nearest(error.flagname, _names())}") from None
     except flags.Error as error:
+        if "parsing config file" in str(error):
+            raise UserError(f"--config: {_recipe_error(argv)}") from None
         raise UserError(re.sub(r"^flag ", "", str(error).splitlines()[0])) from None
     except (AttributeError, KeyError) as error:
         raise UserError(_unknown_field(argv, str(error))) from None
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+    _check(_CONFIG.value)
     return _CONFIG.value
 
 
-def _recipe(argv: list[str]) -> str:
+def _recipe_error(argv: list[str]) -> str:
+    """What the recipe's get_config raises, by calling it."""
+    path, _, variant = _named(argv).partition(":")
+    try:
+        runpy.run_path(path)["get_config"](*([variant] if variant else []))
+    except Exception as error:
+        return f"{path} fails with {error}"
+    return f"{path} gives no config"
+
+
+def _check(config: ConfigDict) -> None:
+    """Refuses counts that are no counts."""
+    for field, least in (
+        ("num_steps", 1),
+        ("batch_size", 1),
+        ("buckets", 1),
+        ("log_every", 1),
+        ("evaluate_every", 1),
+        ("save_every", 1),
+        ("keep_checkpoints", 1),
+        ("seed", 0),
+    ):
+        if config[field] < least:
+            raise UserError(f"config.{field}={config[field]}: expected at least {least}")
+
+
+def _named(argv: list[str]) -> str:
+    """The value of --config: a recipe and its variant."""
     words = [word for word in argv[1:] if re.match(r"--?config(=|$)", word)]
     if not words:
         raise UserError("flag --config=... is required, such as --config=configs/sketch_rnn.py:tiny")
     word = words[-1]
-    value = word.partition("=")[2] or (argv[argv.index(word) + 1] if word != argv[-1] else "")
-    return value.partition(":")[0]
+    return word.partition("=")[2] or (argv[argv.index(word) + 1] if word != argv[-1] else "")
 
 
 def _names() -> list[str]:

@@ -34,10 +34,15 @@ class PreparedData:
     """
 
     def __init__(self, folder: str | Path, build_command: str = ""):
-        """Raises UserError, with the command that prepares it, where the folder holds no prepared data."""
+        """build_command: with {dir} and {classes} (the folder's name, + becoming a comma) to be filled in.
+
+        Raises:
+          UserError: the folder holds no prepared data; says the command that prepares it.
+        """
         self.folder = Path(folder)
         if not (self.folder / "source.json").exists():
-            how = f": prepare it with `{build_command}`" if build_command else ""
+            classes = self.folder.name.replace("+", ",")
+            how = f": prepare it with `{build_command.format(dir=folder, classes=classes)}`" if build_command else ""
             raise UserError(f"no prepared data in {folder} (config.data.dir){how}")
         self.source = json.loads((self.folder / "source.json").read_text())
         self.labels = tuple(self.source["labels"])

@@ -143,10 +143,16 @@ def test_not_a_number_stops_the_run(toy, tmp_path):
         ("--config.batch_siz=5", "--config.batch_siz: no such field 'batch_siz'; did you mean 'batch_size'?"),
         ("--config.modl.mixtures=5", "--config.modl.mixtures: no such field 'modl'; did you mean 'model'?"),
         ("--config.batch_size=many", "--config.batch_size=many"),
+        ("--config.log_every=0", "config.log_every=0: expected at least 1"),
+        ("--config=configs/sketch_rnn.py:tinny", "configs/sketch_rnn.py fails with no variant 'tinny'"),
+        ("--config=configs/none.py", "configs/none.py: no such file"),
         ("--wrkdir=x", "unknown flag --wrkdir: did you mean 'workdir'?"),
         ("--config.model.encoder_cell=lsmt", "config.model.encoder_cell='lsmt' is unknown: did you mean 'lstm'?"),
         ("--config.optimizer.min_learning_rate=1.0", "config.optimizer.min_learning_rate=1.0"),
-        ("--config.data.dir=nowhere", "no prepared data in nowhere (config.data.dir): prepare it with `python -m"),
+        (
+            "--config.data.dir=nowhere",
+            "no prepared data in nowhere (config.data.dir): prepare it with `python -m data.toy --out=nowhere`",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(argument, expected, toy, tmp_path):
