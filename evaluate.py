@@ -28,6 +28,9 @@ def main(workdir: str, split: str = "test", checkpoint: str = "best", data_dir: 
     data = pipeline.PreparedData(data_dir or config.data.dir, config.data.build if data_dir is None else "")
     if split not in data.lengths:
         raise UserError(f"--split={split}: {data.folder} has {', '.join(data.lengths)}")
+    unknown = sorted(set(data.labels) - set(player.codec.labels))
+    if player.conditions and unknown:
+        raise UserError(f"{data.folder} has the class {unknown[0]}, which the model was not told of")
     lengths = player.codec.lengths(data.lengths[split])
     if not lengths.any():
         raise UserError(f"--split={split}: {data.folder} has no example there that the model takes")

@@ -25,7 +25,8 @@ def common(
 
     --workdir    folder of a run of train.py
     --mode       generate, reconstruct, interpolate, continue, arithmetic, or one of the family's own
-    --out        folder to write (WORKDIR/samples/MODE-SEED); one that holds files is refused without --overwrite
+    --out        folder to write (WORKDIR/samples/MODE-SEED); one that holds files is refused without --overwrite,
+                 which replaces files of the same names and leaves others
     --checkpoint best, last, or a step
     """
 
@@ -54,7 +55,7 @@ def main() -> None:
     _check(values)
     workdir, chosen = Path(values.pop("workdir")), values.pop("mode", "generate")
     out = values.pop("out", None) or workdir / "samples" / f"{chosen}-{values.get('seed', 0)}"
-    folder = _Folder(Path(out), values.pop("overwrite", False))
+    folder = _Folder(Path(out).absolute(), values.pop("overwrite", False))
     player = sampler.Sampler(workdir, values.pop("checkpoint", "best"))
     with folder as partial:
         if "folder" in inspect.signature(mode).parameters:
@@ -90,8 +91,8 @@ def _check(values: dict[str, Any]) -> None:
     for temperature in values.get("temperature", []):
         if not (temperature >= 0 and math.isfinite(temperature)):
             raise UserError(f"--temperature={temperature}: expected 0 (greedy) or more")
-    if values.get("seed", 0) < 0:
-        raise UserError(f"--seed={values['seed']}: expected 0 or more")
+    if not 0 <= values.get("seed", 0) < 2**31:
+        raise UserError(f"--seed={values['seed']}: expected 0 or more, below {2**31}")
     if "temperature" in values and not values["temperature"]:
         raise UserError("--temperature= is empty: expected numbers, such as --temperature=0.2,0.5")
 
@@ -102,8 +103,8 @@ class _Folder:
     def __init__(self, path: Path, overwrite: bool):
         self.path, self.count = path, 0
         self._partial = path.with_name(f".{path.name}.{os.getpid()}")
-        if path.exists() and not path.is_dir():
-            raise UserError(f"--out={path} is a file: expected a folder")
+        if not path.name or (path.exists() and not path.is_dir()):
+            raise UserError(f"--out={path}: expected a folder to write")
         if path.is_dir() and any(path.iterdir()) and not overwrite:
             raise UserError(f"{path} holds files already: give another --out, or --overwrite")
 

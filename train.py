@@ -4,6 +4,7 @@ Resumes where the workdir's last checkpoint ends. --init_from=WORKDIR starts fro
 SIGTERM and Ctrl-C write a checkpoint first.
 """
 
+import math
 import signal
 import sys
 from pathlib import Path
@@ -38,9 +39,15 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     checkpoints = Checkpoints(workdir, config.keep_checkpoints)
     if init_from and checkpoints.last_step is None:
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
+    elif init_from:
+        print(f"{workdir} has begun already: --init_from={init_from} is left aside")
+    if not lengths.get("valid", lengths["train"][:0]).any():
+        raise UserError(f"{config.data.dir} has no valid split with an example that config.codec takes")
     steps = Steps(model, optimizer, config.seed)
     state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
     start, stop = int(state.step), config.num_steps
+    if init_from and checkpoints.last_step is None:
+        checkpoints.save(state)  # so that what it began from is not forgotten
     if start >= stop:
         print(f"{workdir} is trained to step {start} already; for more give --config.num_steps above that")
         return checkpoints.close()
@@ -49,10 +56,20 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
     logs = Logs(workdir, start, stop, config.batch_size)
     stopping: list[int] = []
+
+    def stop_soon(number: int, _: object) -> None:
+        stopping.append(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: stopping.append(number))
+        signal.signal(number, stop_soon)
 
     sums, pending = {}, None
+
+    def diverged(metric: str, step: int) -> UserError:
+        good = checkpoints.last_step
+        kept = "there is no checkpoint yet" if good is None else f"the last good checkpoint is of step {good}"
+        return UserError(f"{metric} is not finite at step {step}; {kept}")
 
     def settle() -> None:
         """Takes in the sums of the step before, which ran while the next batch was made."""
@@ -61,8 +78,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
             return
         (step, values), pending = (pending[0], fetch(pending[1])), None
         if bad := not_finite(values):
-            good = checkpoints.last_step
-            raise UserError(f"{bad} is not finite at step {step}; the last good checkpoint is of step {good}")
+            raise diverged(bad, step)
         add(sums, values)
         logs.step()
 
@@ -75,17 +91,20 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
                 settle()
                 logs.train(step, ratios(sums))
                 sums.clear()
-            if step % config.evaluate_every == 0 or step == stop:
+            if step % config.save_every == 0 or step == stop or stopping:
+                settle()
+                checkpoints.save(state)
+            if not stopping and (step % config.evaluate_every == 0 or step == stop):
                 settle()
                 batches = pipeline.evaluation_batches(
                     data, "valid", codec.encode, lengths["valid"], config.batch_size, plan.buckets
                 )
                 metrics = steps.evaluate(state.parameters, batches)
+                if bad := next((name for name, value in sorted(metrics.items()) if not math.isfinite(value)), None):
+                    raise diverged(f"{bad} of the valid split", step)
                 logs.evaluation("valid", step, metrics, best=checkpoints.save_best(state, metrics))
-            if step % config.save_every == 0 or step == stop or stopping:
-                settle()
-                checkpoints.save(state)
             if stopping:
+                checkpoints.save(state)  # the signal may have come during the evaluation
                 logs.say(f"stopped by signal {stopping[0]} after step {step}; the same command resumes there")
                 break
     finally:

@@ -33,16 +33,14 @@ class Checkpoints:
             ),
         )
 
+        best = self._best.best_step()
+        # Kept here: orbax knows the metrics of a save in the background only once it is written.
+        self.best_loss = float("inf") if best is None else float(self._best.metrics(best)["loss"])
+
     @property
     def last_step(self) -> int | None:
         """The newest step saved, or None."""
         return self._last.latest_step()
-
-    @property
-    def best_loss(self) -> float:
-        """The lowest objective saved, or infinity."""
-        step = self._best.best_step()
-        return float("inf") if step is None else self._best.metrics(step)["loss"]
 
     def save(self, state: State) -> None:
         """Copies the state, then writes it in the background; nothing to do where that step is there already."""
@@ -52,13 +50,15 @@ class Checkpoints:
         """Writes the state if metrics["loss"] is the lowest yet; says whether it was."""
         if not metrics["loss"] < self.best_loss:
             return False
-        self._write(self._best, state, metrics={"loss": metrics["loss"]})
+        self.best_loss = metrics["loss"]
+        # Forced: after an interruption the best step may lie beyond the one that was resumed.
+        self._write(self._best, state, metrics={"loss": metrics["loss"]}, force=True)
         return True
 
     def _write(self, manager: ocp.CheckpointManager, state: State, **more: Any) -> None:
         host = on_host(state)
         step = int(host.step)
-        if step not in manager.all_steps():
+        if step not in manager.all_steps() or "force" in more:
             training = {"optimizer": _pure(host.optimizer), "step": host.step}
             manager.save(
                 step,
@@ -75,7 +75,11 @@ class Checkpoints:
             parameters=ocp.args.StandardRestore(_pure(like.parameters)),
             training=ocp.args.StandardRestore({"optimizer": _pure(like.optimizer), "step": like.step}),
         )
-        restored = self._last.restore(self._last.latest_step(), args=args)
+        step = self._last.latest_step()
+        try:
+            restored = self._last.restore(step, args=args)
+        except Exception as error:
+            raise _unreadable(self.workdir / "checkpoints" / str(step), error) from None
         parameters, training = restored["parameters"], restored["training"]
         return State(_like(like.parameters, parameters), _like(like.optimizer, training["optimizer"]), training["step"])
 
@@ -105,7 +109,10 @@ def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
         raise UserError(f"--checkpoint={which}: {folder} has the steps {', '.join(map(str, steps))}")
     _, state = nnx.split(model, nnx.Param)
     checkpointer = ocp.StandardCheckpointer()
-    stored = checkpointer.metadata(folder / str(step) / "parameters").item_metadata.tree
+    try:
+        stored = checkpointer.metadata(folder / str(step) / "parameters").item_metadata.tree
+    except Exception as error:
+        raise _unreadable(folder / str(step), error) from None
     wanted = _pure(state)
     ours, theirs = _shapes(wanted), _shapes(stored)
     for name in sorted(ours.keys() | theirs.keys()):
@@ -114,9 +121,17 @@ def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
                 f"the checkpoint {folder / str(step)} is of another model: {name} is {theirs.get(name, 'missing')} "
                 f"there and {ours.get(name, 'missing')} here"
             )
-    restored = checkpointer.restore(folder / str(step) / "parameters", wanted)
+    try:
+        restored = checkpointer.restore(folder / str(step) / "parameters", wanted)
+    except Exception as error:
+        raise _unreadable(folder / str(step), error) from None
     nnx.update(model, _like(state, restored))
     return step
+
+
+def _unreadable(folder: Path, error: Exception) -> UserError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    return UserError(f"the checkpoint {folder} cannot be read ({reason}): move it away, or name another --checkpoint")
 
 
 def _pure(tree: Any) -> Any:

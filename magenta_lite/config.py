@@ -28,7 +28,7 @@ def from_flags(argv: list[str]) -> ConfigDict:
       UserError: an unknown flag, field or variant, or a value of the wrong type; names the field.
     """
     recipe = _named(argv).partition(":")[0]
-    if not os.path.exists(recipe):
+    if not os.path.isfile(recipe):
         raise UserError(f"--config={recipe}: no such file; the recipes are in configs/")
     try:
         rest = flags.FLAGS(argv)
@@ -70,6 +70,8 @@ def _check(config: ConfigDict) -> None:
     ):
         if config[field] < least:
             raise UserError(f"config.{field}={config[field]}: expected at least {least}")
+    if config.seed >= 2**31:
+        raise UserError(f"config.seed={config.seed}: expected below {2**31}")
 
 
 def _named(argv: list[str]) -> str:
@@ -105,7 +107,10 @@ def load(path: Path) -> ConfigDict:
     Raises:
       UserError: not there, or not JSON.
     """
-    return ConfigDict(read_json(path))
+    config = read_json(path)
+    if not isinstance(config, dict) or not {"family", "model", "data"} <= config.keys():
+        raise UserError(f"{path} is no config of train.py: family, model or data is missing")
+    return ConfigDict(config)
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

@@ -1,5 +1,6 @@
 """What a run tells: a progress bar, metrics.jsonl, and TensorBoard files."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -12,7 +13,11 @@ class Logs:
     """Of one run in one workdir, from step `start` to `stop`."""
 
     def __init__(self, workdir: Path, start: int, stop: int, batch_size: int):
-        self._file = open(workdir / "metrics.jsonl", "a", buffering=1)  # noqa: SIM115  (closed by close)
+        path = workdir / "metrics.jsonl"
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        self._file = open(path, "a", buffering=1)  # noqa: SIM115  (closed by close)
+        if torn and path.stat().st_size:
+            self._file.write("\n")  # a run that was killed while it wrote
         self._board = SummaryWriter(str(workdir), write_to_disk=True)
         self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
         self._batch_size = batch_size
@@ -54,9 +59,10 @@ class Logs:
 
 def read(workdir: Path, split: str, metric: str) -> list[tuple[int, float]]:
     """(step, value) of a metric as logged; of a step that was logged twice, after a resume, the later."""
-    values = {}
-    for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row["split"] == split and metric in row:
-            values[row["step"]] = row[metric]
+    path, values = workdir / "metrics.jsonl", {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):  # a line that was torn when a run was killed
+            row = json.loads(line)
+            if row["split"] == split and metric in row:
+                values[row["step"]] = row[metric]
     return sorted(values.items())

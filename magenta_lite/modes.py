@@ -1,7 +1,8 @@
 """Ways to sample that need only the seam between codec and model, for every family. Their parameters are flags.
 
 Each takes a Sampler and gives a Sheet. temperature: >= 0, several are compared with the same noise; 0 is greedy.
-items, input, data_dir and split say which examples to start from; see Sampler.starting_examples.
+items, input, data_dir and split say which examples to start from; see Sampler.starting_examples. label: the class to
+tell the model, where it was trained with classes and an example does not say one of them.
 """
 
 import dataclasses
@@ -44,6 +45,7 @@ def reconstruct(
     temperature: tuple[float, ...] = (0.1, 0.5),
     seed: int = 0,
     posterior: str = "mean",
+    label: str | None = None,
     items: list[int] | None = None,
     input: str | None = None,
     data_dir: str | None = None,
@@ -53,7 +55,7 @@ def reconstruct(
     if posterior not in ("mean", "sample"):
         raise UserError(f"--posterior={posterior}: expected mean or sample")
     sampler.need_latent()
-    examples, encoded = _start(sampler, n, items, input, data_dir, split)
+    examples, encoded = _start(sampler, n, items, input, data_dir, split, label)
     mean, log_var = sampler.posterior(encoded)
     z = mean if posterior == "mean" else mean + np.exp(log_var / 2) * _noise(seed, mean.shape)
     rows = [_read(sampler, examples, encoded)]
@@ -69,6 +71,7 @@ def interpolate(
     way: str = "slerp",
     temperature: tuple[float, ...] = (0.1,),
     seed: int = 0,
+    label: str | None = None,
     items: list[int] | None = None,
     input: str | None = None,
     data_dir: str | None = None,
@@ -80,7 +83,7 @@ def interpolate(
     if steps < 2:
         raise UserError(f"--steps={steps}: expected at least 2, the two ends")
     sampler.need_latent()
-    examples, encoded = _start(sampler, 2, items, input, data_dir, split)
+    examples, encoded = _start(sampler, 2, items, input, data_dir, split, label)
     if len(examples) not in (2, 4):
         raise UserError(f"interpolation goes between 2 examples or 4, not {len(examples)}: name them by --items=3,17")
     mean, _ = sampler.posterior(encoded)
@@ -154,6 +157,7 @@ def arithmetic(
     n: int = 4,
     temperature: tuple[float, ...] = (0.1,),
     seed: int = 0,
+    label: str | None = None,
     items: list[int] | None = None,
     input: str | None = None,
     data_dir: str | None = None,
@@ -162,7 +166,7 @@ def arithmetic(
     """a - b + c: the difference of two examples added to a third in latent space, and n samples of the result."""
     _at_least_one("n", n)
     sampler.need_latent()
-    examples, encoded = _start(sampler, 3, items, input, data_dir, split)
+    examples, encoded = _start(sampler, 3, items, input, data_dir, split, label)
     if len(examples) != 3:
         raise UserError(f"a - b + c takes 3 examples, not {len(examples)}: name them by --items=3,17,5")
     mean, _ = sampler.posterior(encoded)
@@ -218,9 +222,20 @@ def _known(sampler: Sampler, encoded: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(
-    sampler: Sampler, count: int, items: Any, input: Any, data_dir: Any, split: str, told: bool = True
+    sampler: Sampler,
+    count: int,
+    items: Any,
+    input: Any,
+    data_dir: Any,
+    split: str,
+    label: str | None = None,
+    told: bool = True,
 ) -> tuple[list, list]:
+    """Examples and their encodings; label: the class to tell the model, instead of what each example says."""
     found = sampler.starting_examples(items=items, input=input, data_dir=data_dir, split=split, count=count)
+    if label is not None:
+        ((_, condition),) = conditions(sampler, [label])
+        found = [(example, encoded | condition) for example, encoded in found]
     for _, encoded in found:
         if told:
             _known(sampler, encoded)  # refuses a class the model does not know, before it is taken for another

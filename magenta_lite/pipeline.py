@@ -8,6 +8,7 @@ padded to the smallest bucket that holds its longest example.
 
 import functools
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ class PreparedData:
         """
         self.folder = Path(folder)
         if not (self.folder / "source.json").exists():
-            classes = self.folder.name.replace("+", ",")
-            how = f": prepare it with `{build_command.format(dir=folder, classes=classes)}`" if build_command else ""
+            # A folder of another builder does not tell its classes.
+            classes = self.folder.name.replace("+", ",") if self.folder.parent.name == "quickdraw" else "..."
+            command = build_command.format(dir=shlex.quote(str(folder)), classes=shlex.quote(classes))
+            how = f": prepare it with `{command}`" if build_command else ""
             raise UserError(f"no prepared data in {folder} (config.data.dir){how}")
         self.source = json.loads((self.folder / "source.json").read_text())
         self.labels = tuple(self.source["labels"])

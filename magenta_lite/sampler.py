@@ -82,9 +82,14 @@ class Sampler:
           UserError: the model has no latent space.
         """
         self.need_latent()
-        batch = _stack(encoded, rows=1 << int(len(encoded) - 1).bit_length())
-        mean, log_var = jax.device_get(self._posterior(self._state, batch))
-        return mean[: len(encoded)], log_var[: len(encoded)]
+        parts = []
+        for start in range(0, len(encoded), CHUNK):
+            part = encoded[start : start + CHUNK]
+            batch = _stack(part, rows=1 << int(len(part) - 1).bit_length())
+            mean, log_var = jax.device_get(self._posterior(self._state, batch))
+            parts.append((mean[: len(part)], log_var[: len(part)]))
+        means, log_vars = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(log_vars)
 
     def need_latent(self) -> None:
         """Raises UserError where the model has no latent space."""
@@ -115,18 +120,31 @@ class Sampler:
             if beyond:
                 raise UserError(f"--items={beyond[0]}: {split} of {data_dir} has {len(data.lengths[split])}")
             source = [(f"{split}/{i}", data.example(split, i)) for i in numbers]
+            if data.source.get("digest") != workdirs.data_digest(self.workdir):
+                source = [(name, self.codec.adapt(example)) for name, example in source]
+            chosen = items is not None
             items = list(range(len(source)))
         else:
             source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
-        items = _spread(len(source), count) if items is None else items
+        if input is not None or data_dir is None:
+            chosen = items is not None
+        if items is None:
+            usable = [i for i, (_, example) in enumerate(source) if not isinstance(example, Rejected)]
+            items = [usable[i] for i in _spread(len(usable), count)]
+            if len(usable) < len(source):
+                reasons = sorted({example.reason for _, example in source if isinstance(example, Rejected)})
+                print(f"{len(source) - len(usable)} of {len(source)} cannot be used: {'; '.join(reasons)}")
         beyond = [i for i in items if not 0 <= i < len(source)]
         if beyond:
             raise UserError(f"--items={beyond[0]}: there are {len(source)}, numbered from 0")
         found = []
         for name, example in (source[i] for i in items):
             encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
-            if isinstance(encoded, Rejected):
+            if isinstance(encoded, Rejected) and chosen:
                 raise UserError(f"{name}: {encoded.reason}")
+            if isinstance(encoded, Rejected):
+                print(f"{name} is left out: {encoded.reason}")
+                continue
             found.append((example, encoded))
         if not found:
             raise UserError(f"{input or data_dir or self.workdir} holds no example to start from")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,14 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
     Raises:
       UserError: the workdir is of another config (names every differing field), or config.codec is wrong.
     """
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir={workdir} is a file: expected a folder")
     if (workdir / "config.json").exists():
         different = configs.differences(configs.load(workdir / "config.json"), config)
         if different:
             raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
+        if data.source.get("digest") != data_digest(workdir):
+            raise UserError(f"{config.data.dir} has been prepared anew, from other data than {workdir} was begun with")
         configs.save(config, workdir / "config.json")
         return load_codec(workdir, config)
     codec_class = models.family(config.family).Codec
@@ -40,7 +46,8 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
     for what, count in touched.items():
         print(f"{what}: {count}")
     workdir.mkdir(parents=True, exist_ok=True)
-    _keep_examples(workdir, data)
+    _keep_examples(workdir, data, codec)
+    configs.write_json(data.source, workdir / "source.json")
     configs.write_json(dataclasses.asdict(codec), workdir / "codec.json")
     # Last: a workdir with a config is whole.
     configs.save(config, workdir / "config.json")
@@ -56,15 +63,21 @@ def load_codec(workdir: Path, config: ConfigDict) -> Any:
     fields = configs.read_json(workdir / "codec.json")
     try:
         return models.family(config.family).Codec(**fields)
-    except TypeError as error:
-        raise UserError(f"{workdir / 'codec.json'} is of another version: {error}") from None
+    except (TypeError, UserError) as error:
+        raise UserError(f"{workdir / 'codec.json'} is no codec of {config.family} ({error})") from None
 
 
-def _keep_examples(workdir: Path, data: PreparedData) -> None:
-    """Keeps the first test examples, evenly spread over the split."""
-    split = "test" if len(data.lengths.get("test", ())) else "train"
-    count = len(data.lengths[split])
-    rows = np.unique(np.linspace(0, count - 1, min(EXAMPLES, count)).astype(int))
+def data_digest(workdir: Path) -> str | None:
+    """The digest of the prepared data that a workdir was begun with."""
+    return configs.read_json(workdir / "source.json").get("digest")
+
+
+def _keep_examples(workdir: Path, data: PreparedData, codec: Any) -> None:
+    """Keeps test examples that the codec takes, evenly spread over the split."""
+    fits = {split: np.flatnonzero(codec.lengths(lengths)) for split, lengths in data.lengths.items()}
+    split = "test" if len(fits.get("test", ())) else "train"
+    count = len(fits[split])
+    rows = fits[split][np.unique(np.linspace(0, count - 1, min(EXAMPLES, count)).astype(int))]
     arrays: dict[str, Any] = {}
     for number, row in enumerate(rows):
         for name, value in data.example(split, row).items():
@@ -75,11 +88,20 @@ def _keep_examples(workdir: Path, data: PreparedData) -> None:
 
 
 def examples(workdir: Path) -> list[dict[str, Any]]:
-    """The examples that the workdir keeps, as its data set stored them."""
+    """The examples that the workdir keeps, as its data set stored them.
+
+    Raises:
+      UserError: examples.npz is missing or damaged.
+    """
     found: dict[str, dict[str, Any]] = {}
-    with np.load(workdir / "examples.npz") as arrays:
-        for key in arrays.files:
-            number, name = key.split("/", 1)
-            value = arrays[key]
-            found.setdefault(number, {})[name] = value.item() if value.ndim == 0 else value
+    try:
+        with np.load(workdir / "examples.npz") as arrays:
+            for key in arrays.files:
+                number, name = key.split("/", 1)
+                value = arrays[key]
+                found.setdefault(number, {})[name] = value.item() if value.ndim == 0 else value
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{workdir / 'examples.npz'} cannot be read ({error}): give --input or --data_dir instead"
+        ) from None
     return [found[number] for number in sorted(found)]

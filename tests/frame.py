@@ -12,7 +12,7 @@ ONE_DEVICE = {**os.environ, "XLA_FLAGS": ""}
 TINY = {
     "batch_size": 10,
     "buckets": 3,
-    "log_every": 2,
+    "log_every": 1,
     "evaluate_every": 20,
     "save_every": 20,
     "model.encoder_size": 8,

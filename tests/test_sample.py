@@ -1,6 +1,7 @@
 """sample.py as a person runs it: every mode, what it writes, and mistakes answered in one line."""
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -149,3 +150,43 @@ def test_chunks_do_not_change_samples(sampler, monkeypatch):
     for a, b in zip(whole, chunked, strict=True):
         assert a["length"] == b["length"]
         np.testing.assert_allclose(a["strokes"], b["strokes"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "expected"),
+    [
+        ({"config.json": "{}"}, [], "is no config of train.py"),
+        ({"config.json": "[1"}, [], "no valid JSON"),
+        ({"codec.json": '{"scale": "x", "n_max": 3, "labels": []}'}, [], "is no codec of sketch_rnn"),
+        ({"examples.npz": "PK"}, ["--mode=reconstruct"], "examples.npz cannot be read"),
+    ],
+)
+def test_a_damaged_workdir_is_one_line(workdir, damage, arguments, expected, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    for name, text in damage.items():
+        (tmp_path / "run" / name).write_text(text)
+    done = run("sample.py", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'out'}", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_checkpoint_is_named(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    for path in (tmp_path / "run" / "best").rglob("*"):
+        if path.is_file() and path.stat().st_size > 100:
+            path.write_bytes(path.read_bytes()[:100])
+    done = run("sample.py", f"--workdir={tmp_path / 'run'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 2, done.stderr
+    assert "cannot be read" in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_long_beginning_is_kept_and_finished(sampler, tmp_path):
+    n_max = sampler.codec.n_max
+    lines = [[list(range(0, 250, 2)), [i % 7 for i in range(125)]]]
+    (tmp_path / "long.ndjson").write_text(json.dumps({"word": "sun", "drawing": lines}) + "\n")
+    sheet = modes.continue_(sampler, n=2, input=str(tmp_path / "long.ndjson"), temperature=(0.5,))
+    beginning, *endings = sheet.rows[0]
+    assert len(beginning.value) == 124 > n_max
+    for item in endings:
+        np.testing.assert_allclose(item.value[:124], beginning.value, atol=1e-3)

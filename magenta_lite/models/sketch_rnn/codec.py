@@ -23,7 +23,8 @@ class Codec:
     """What the training data decided, and the limits of the original as options.
 
     scale: standard deviation of the train split's offsets, by which offsets are divided. n_max: points of the longest
-    sketch of all splits, N_max of the paper. labels: class names. max_points: longer sketches are refused. limit:
+    sketch of all splits, N_max of the paper. labels: class names. size: the median of the longer sides of the train
+    split's drawings, in the data's units. max_points: longer sketches are refused. limit:
     offsets are clipped to +-limit, in the data's units. random_scale: each axis is scaled by a factor in 1 +-
     random_scale in training. drop_points: probability with which a point inside a stroke is merged into the next.
     """
@@ -31,6 +32,7 @@ class Codec:
     scale: float
     n_max: int
     labels: tuple[str, ...]
+    size: float = 255.0
     max_points: int = 250
     limit: float = 1000.0
     random_scale: float = 0.15
@@ -39,6 +41,9 @@ class Codec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))  # a list, where it comes from JSON
         for field, value, good, expected in (
+            ("scale", self.scale, self.scale > 0, "above 0"),
+            ("n_max", self.n_max, self.n_max >= 1, "at least 1"),
+            ("size", self.size, self.size > 0, "above 0"),
             ("max_points", self.max_points, self.max_points >= 1, "at least 1"),
             ("limit", self.limit, self.limit > 0, "above 0"),
             ("random_scale", self.random_scale, 0 <= self.random_scale < 1, "a share in 0..1, 1 left out"),
@@ -66,7 +71,7 @@ class Codec:
                     touched[f"{split}: refused, {reason}"] = int(count.sum())
         if not fits["train"].any():
             raise UserError(f"config.codec.max_points={codec.max_points}: no sketch of the train split is that short")
-        total = np.zeros(3)
+        total, sides = np.zeros(3), []
         for split, keep in fits.items():
             clipped = 0
             for example, kept in zip(data.examples(split), keep, strict=True):
@@ -76,6 +81,7 @@ class Codec:
                 clipped += int(np.abs(offsets).max() > codec.limit)
                 if split == "train":
                     offsets = np.clip(offsets, -codec.limit, codec.limit)
+                    sides.append(_longer_side(example["strokes"]))
                     total += offsets.size, offsets.sum(), np.square(offsets).sum()
             if clipped:
                 touched[f"{split}: sketches with offsets clipped to +-{codec.limit:g}"] = clipped
@@ -83,7 +89,7 @@ class Codec:
         if not scale > 0:
             raise UserError("all offsets of the train split are the same: there is nothing to learn; check the data")
         n_max = max(int(lengths[fits[split]].max(initial=1)) for split, lengths in data.lengths.items())
-        return dataclasses.replace(codec, scale=scale, n_max=n_max), touched
+        return dataclasses.replace(codec, scale=scale, n_max=n_max, size=float(np.median(sides))), touched
 
     def lengths(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
         """The encoded length of sketches of these numbers of points; 0 where they are refused."""
@@ -92,12 +98,24 @@ class Codec:
     def read(self, path: str | os.PathLike[str]) -> Iterator[tuple[str, Example | Rejected]]:
         """The drawings of a file: QuickDraw's .ndjson, simplified, also .gz.
 
+        They fill a box of 255, and are scaled as if the training data's typical drawing filled it.
+
         Raises:
           UserError: no such file, or no format that is read.
         """
         if not str(path).endswith((".ndjson", ".ndjson.gz")):
             raise UserError(f"{path}: expected drawings as .ndjson or .ndjson.gz")
-        return ndjson.read(path)
+        return ((name, self._scaled(example, self.size / 255)) for name, example in ndjson.read(path))
+
+    def adapt(self, example: Example) -> Example:
+        """A drawing of another data set, whose units may differ: scaled to the typical size of this one's."""
+        return self._scaled(example, self.size / max(_longer_side(example["strokes"]), 1e-6))
+
+    def _scaled(self, example: Any, factor: float) -> Any:
+        if isinstance(example, Rejected):
+            return example
+        factors = np.array([factor, factor, 1.0], np.float32)
+        return {**example, "strokes": np.asarray(example["strokes"], np.float32) * factors}
 
     def encode(self, example: Example, rng: np.random.Generator | None = None) -> dict[str, NDArray] | Rejected:
         """strokes [N, 3] float32, offsets in units of scale; label, an int32 number (-1 where the class is unknown).
@@ -141,3 +159,8 @@ class Codec:
         if isinstance(label, str):
             return self.labels.index(label) if label in self.labels else -1
         return -1 if label is None else int(label)
+
+
+def _longer_side(drawing: NDArray) -> float:
+    left, right, top, bottom = strokes.bounds(drawing)
+    return float(max(right - left, bottom - top))

@@ -141,19 +141,23 @@ class Model(nnx.Module):
         evaluation: no dropout, z drawn as in training, the final kl_weight, and no floor, which is no ratio of sums.
 
         L_s: negative log-likelihood of the offsets of all points / N_max. L_p: of the pen over all N_max positions /
-        N_max, as the paper defines it. L_p_sketch: of the pen up to the first end token / N_max, which is L_p but for
-        sketches of N_max points, whose end token the paper's sum leaves out, and for what pen_positions="all" adds.
-        L_R = L_s + L_p; L_R_sketch = L_s + L_p_sketch. L_KL: mean over the dimensions of z; KL_nats: their sum.
-        nats_per_point: of offset and pen, a mean over the positions up to the first end token. pen_accuracy: share of
-        those positions whose pen state is the likeliest one. N_max: the longest sketch of the data set.
+        N_max, the paper's sum; behind the end it is 0 by definition, or what the decoder says (pen_positions="all").
+        L_p_sketch: of the pen up to the first end token / N_max, which is L_p but for sketches of N_max points, whose
+        end token the paper's sum leaves out, and for what pen_positions="all" adds. L_p_run_on, in evaluation: the
+        paper's sum with the decoder running on behind the end, whatever it was trained for: as the original measures,
+        and of use for pen_positions="all" alone, since otherwise nothing taught the decoder what follows an end.
+        L_R = L_s + L_p; L_R_sketch = L_s + L_p_sketch; L_R_run_on = L_s + L_p_run_on. L_KL: mean over the dimensions of
+        z; KL_nats: their sum. nats_per_point: of offset and pen, a mean over the positions up to the first end token.
+        pen_accuracy: share of those positions whose pen state is the likeliest one. N_max: the longest sketch of the
+        data set.
         """
         keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
         real, length = batch["real"], batch["length"]
         n_max = self.codec.n_max
         # A sketch that has ended stays so: the sampler stops there, and the pen costs nothing behind the end. The
-        # original learns that from its padding; only to be like it does the decoder run on to N_max.
+        # original learns that from its padding; to train like it, or to measure like it, the decoder runs on to N_max.
         everywhere = self.pen_positions == "all"
-        rows = self._rows(batch["strokes"], length, n_max if everywhere else None)
+        rows = self._rows(batch["strokes"], length, n_max if everywhere or not train else None)
         z = None
         if self.conditional:
             mean, log_var = self._posterior(batch, keys[:, 0] if train else None)
@@ -171,6 +175,9 @@ class Model(nnx.Module):
         }
         metrics["L_R"] = metrics["L_s"] + metrics["L_p"]
         metrics["L_R_sketch"] = metrics["L_s"] + metrics["L_p_sketch"]
+        if not train:
+            metrics["L_p_run_on"] = jnp.where(position < n_max, pen, 0).sum(0) / n_max
+            metrics["L_R_run_on"] = metrics["L_s"] + metrics["L_p_run_on"]
         loss = metrics["L_R" if everywhere else "L_R_sketch"]
         if self.conditional:
             metrics["KL_nats"] = latent.kl_nats(mean, log_var).sum(axis=1)
@@ -237,12 +244,16 @@ class Model(nnx.Module):
           z: [n, latent_size], or None to draw from the prior N(0, 1).
           prime: strokes [n, P, 3] and length [n], the beginnings to continue, kept exactly.
           condition: {"label": [n] int32} where the model has labels.
-          max_length: points at most (default N_max).
+          max_length: points at most (default N_max, or half of it beyond a long beginning).
 
         Returns:
           strokes [n, max_length, 3] float32; length [n] int32; ended [n] bool, False where max_length cut it off.
         """
-        n, steps = keys.shape[0], self.codec.n_max if max_length is None else max_length
+        n, steps = keys.shape[0], max_length
+        if steps is None:
+            # A beginning that is long already is given room to end.
+            begun = 0 if prime is None else prime["strokes"].shape[1]
+            steps = max(self.codec.n_max, begun + self.codec.n_max // 2)
         if self.conditional and z is None:
             z = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**31), (self.latent_size,)))(keys)
         batch = condition or {}

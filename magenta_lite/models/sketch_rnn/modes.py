@@ -28,10 +28,11 @@ def gallery(
         sheet = modes.reconstruct(sampler, n=10, temperature=(0.0, 0.2, 0.5), seed=seed)
         text = "Drawings the model has never seen, read into one vector, and drawn again from it."
         sections.append(_section("Reconstructions", text, sheet))
-        sheet = modes.interpolate(sampler, steps=9, temperature=(0.0,), seed=seed)
-        text = "From the drawing on the left to the one on the right, in even steps through the latent space."
-        text += " The class that the model is told changes half way." if labelled else ""
-        sections.append(_section("Interpolation", text, sheet))
+        if len(sampler.starting_examples(input=None, items=None, data_dir=None, split="test", count=2)) > 1:
+            sheet = modes.interpolate(sampler, steps=9, temperature=(0.0,), seed=seed)
+            text = "From the drawing on the left to the one on the right, in even steps through the latent space."
+            text += " The class that the model is told changes half way." if labelled else ""
+            sections.append(_section("Interpolation", text, sheet))
     sheet = modes.continue_(sampler, n=9, items=[0], share=0.4, temperature=(0.4, 0.8), seed=seed)
     text = "The coloured lines are given; the model finishes the drawing, nine times."
     sections.append(_section("Endings of one beginning", text, sheet))
