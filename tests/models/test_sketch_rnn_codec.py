@@ -194,3 +194,18 @@ def test_through_json_and_back():
 def test_wrong_options_are_named(field, value):
     with pytest.raises(UserError, match=rf"config\.codec\.{field}={value}"):
         Codec(scale=1.0, n_max=1, labels=("ant",), **{field: value})
+
+
+def test_drawings_from_elsewhere_come_in_the_size_of_the_data(tmp_path):
+    """ndjson fills a box of 255, of which a beginning fills a part; another set's drawings are fitted one by one."""
+    codec = Codec(scale=2.0, n_max=9, labels=("ant",), size=510.0)
+    path = tmp_path / "a.ndjson"
+    path.write_text(
+        '{"word": "ant", "drawing": [[[0, 255, 255], [0, 0, 100]]]}\n{"word": "ant", "drawing": [[[0, 50], [0, 0]]]}\n'
+    )
+    whole, beginning = (example["strokes"] for _, example in codec.read(path))
+    assert whole.tolist() == [[510.0, 0.0, 0.0], [0.0, 200.0, 1.0]]
+    assert beginning.tolist() == [[100.0, 0.0, 1.0]]
+    foreign = codec.adapt({"strokes": np.array([[3, 0, 0], [0, -6, 1]], np.int16), "label": "ant"})
+    assert foreign["strokes"].tolist() == [[255.0, 0.0, 0.0], [0.0, -510.0, 1.0]]
+    assert foreign["label"] == "ant"
