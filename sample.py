@@ -68,7 +68,7 @@ def main() -> None:
 def _peek(argv: list[str]) -> dict[str, str]:
     """Workdir and mode, on which the other flags depend."""
     found = {}
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv, ""][1:], strict=True):
         for name in ("workdir", "mode"):
             if word == f"--{name}":
                 found[name] = following

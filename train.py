@@ -113,6 +113,9 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
 
 
 def main() -> None:
+    if "--help" in sys.argv or "-h" in sys.argv:
+        print(__doc__)
+        return
     config = configs.from_flags(sys.argv)
     if _WORKDIR.value is None:
         raise UserError("flag --workdir=DIR is required")

@@ -74,8 +74,10 @@ def parse(argv: Sequence[str], *functions: Callable[..., Any]) -> dict[str, Any]
 
 
 def usage(*functions: Callable[..., Any]) -> str:
-    """The docstring of the first function and a line for each flag of them all, with its default."""
-    lines = [inspect.getdoc(functions[0]) or "", "", "flags:"]
+    """The docstrings of the functions and a line for each flag of them all, with its default."""
+    # Of a partial, getdoc gives functools' own words.
+    lines = [f"{inspect.getdoc(getattr(function, 'func', function)) or ''}\n" for function in functions]
+    lines.append("flags:")
     for function in functions:
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             default = parameter.default

@@ -95,6 +95,16 @@ def test_a_mistake_is_one_line(workdir, arguments, expected, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_help_and_no_arguments(workdir):
+    done = run("sample.py", f"--workdir={workdir}", "--mode=continue", "--help")
+    assert done.returncode == 0
+    assert "--share" in done.stdout
+    assert "beginning" in done.stdout
+    done = run("sample.py")
+    assert done.returncode == 2
+    assert done.stderr == "error: flag --workdir=... is required (see --help)\n"
+
+
 def test_no_workdir_is_one_line(tmp_path):
     done = run("sample.py", f"--workdir={tmp_path}", "--mode=generate")
     assert done.returncode == 2
