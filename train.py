@@ -54,7 +54,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets)
     print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
     print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
-    logs = Logs(workdir, start, stop, config.batch_size)
+    logs = Logs(workdir, start, stop, config.batch_size, codec.noun)
     stopping: list[int] = []
 
     def stop_soon(number: int, _: object) -> None:

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 
 class Logs:
-    """Of one run in one workdir, from step `start` to `stop`."""
+    """Of one run in one workdir, from step `start` to `stop`; noun: what an example is called."""
 
-    def __init__(self, workdir: Path, start: int, stop: int, batch_size: int):
+    def __init__(self, workdir: Path, start: int, stop: int, batch_size: int, noun: str):
         path = workdir / "metrics.jsonl"
         torn = path.exists() and not path.read_bytes().endswith(b"\n")
         self._file = open(path, "a", buffering=1)  # noqa: SIM115  (closed by close)
@@ -20,7 +20,7 @@ class Logs:
             self._file.write("\n")  # a run that was killed while it wrote
         self._board = SummaryWriter(str(workdir), write_to_disk=True)
         self._bar = tqdm(total=stop, initial=start, unit="step", dynamic_ncols=True, smoothing=0.05)
-        self._batch_size = batch_size
+        self._batch_size, self._noun = batch_size, noun
         self._since = (time.monotonic(), start)
 
     def step(self) -> None:
@@ -32,7 +32,7 @@ class Logs:
         now, (then, before) = time.monotonic(), self._since
         self._since = now, step
         metrics["examples_per_second"] = (step - before) * self._batch_size / max(now - then, 1e-9)
-        self._bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['examples_per_second']:.0f} sketches/s")
+        self._bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['examples_per_second']:.0f} {self._noun}/s")
         self._write("train", step, metrics)
 
     def evaluation(self, split: str, step: int, metrics: dict[str, float], best: bool) -> None:

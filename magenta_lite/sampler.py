@@ -1,5 +1,6 @@
 """A trained model from its workdir, ready to play: batches of samples, posteriors, and the examples to start from."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,48 +108,50 @@ class Sampler:
         Raises:
           UserError: there are none, no such number, or one cannot be encoded; names it and the reason.
         """
-        if input is not None and data_dir is not None:
-            raise UserError("--input and --data_dir both say where to start from: give one of them")
-        if input is not None:
-            source = list(self.codec.read(input))
-        elif data_dir is not None:
-            data = pipeline.PreparedData(data_dir)
-            if split not in data.lengths:
-                raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
-            numbers = items if items is not None else _spread(len(data.lengths[split]), count)
-            beyond = [i for i in numbers if not 0 <= i < len(data.lengths[split])]
-            if beyond:
-                raise UserError(f"--items={beyond[0]}: {split} of {data_dir} has {len(data.lengths[split])}")
-            source = [(f"{split}/{i}", data.example(split, i)) for i in numbers]
-            if data.source.get("digest") != workdirs.data_digest(self.workdir):
-                source = [(name, self.codec.adapt(example)) for name, example in source]
-            chosen = items is not None
-            items = list(range(len(source)))
-        else:
-            source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
-        if input is not None or data_dir is None:
-            chosen = items is not None
-        if items is None:
-            usable = [i for i, (_, example) in enumerate(source) if not isinstance(example, Rejected)]
-            items = [usable[i] for i in _spread(len(usable), count)]
-            if len(usable) < len(source):
-                reasons = sorted({example.reason for _, example in source if isinstance(example, Rejected)})
-                print(f"{len(source) - len(usable)} of {len(source)} cannot be used: {'; '.join(reasons)}")
-        beyond = [i for i in items if not 0 <= i < len(source)]
-        if beyond:
-            raise UserError(f"--items={beyond[0]}: there are {len(source)}, numbered from 0")
+        available, get = self._source(input, data_dir, split, skip=items is None)
         found = []
-        for name, example in (source[i] for i in items):
+        for i in _spread(available, count) if items is None else items:
+            if not 0 <= i < available:
+                raise UserError(f"--items={i}: {input or data_dir or self.workdir} has {available}, numbered from 0")
+            name, example = get(i)
             encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
-            if isinstance(encoded, Rejected) and chosen:
+            if not isinstance(encoded, Rejected):
+                found.append((example, encoded))
+            elif items is not None:
                 raise UserError(f"{name}: {encoded.reason}")
-            if isinstance(encoded, Rejected):
+            else:
                 print(f"{name} is left out: {encoded.reason}")
-                continue
-            found.append((example, encoded))
         if not found:
             raise UserError(f"{input or data_dir or self.workdir} holds no example to start from")
         return found
+
+    def _source(
+        self, input: str | None, data_dir: str | None, split: str, skip: bool
+    ) -> tuple[int, Callable[[int], tuple[str, Any]]]:
+        """How many examples there are, and one by its number; skip: tell of those of a file that cannot be read."""
+        if input is not None and data_dir is not None:
+            raise UserError("--input and --data_dir both say where to start from: give one of them")
+        if data_dir is not None:
+            data = pipeline.PreparedData(data_dir)
+            if split not in data.lengths:
+                raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
+            ours = data.source.get("digest") == workdirs.data_digest(self.workdir)
+
+            def stored(i: int) -> tuple[str, Any]:
+                example = data.example(split, i)
+                return example["name"], example if ours else self.codec.adapt(example)
+
+            return len(data.lengths[split]), stored
+        if input is None:
+            source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
+        else:
+            source = list(self.codec.read(input))
+        if skip:
+            for name, example in source:
+                if isinstance(example, Rejected):
+                    print(f"{name} is left out: {example.reason}")
+            source = [(name, example) for name, example in source if not isinstance(example, Rejected)]
+        return len(source), source.__getitem__
 
 
 def _spread(available: int, count: int) -> list[int]:

@@ -84,6 +84,7 @@ def test_the_gallery_is_one_page(workdir, tmp_path):
         (["--checkpoint=7"], "has the steps"),
         (["--mode=interpolate", "--items=0,1,2"], "2 examples or 4, not 3"),
         (["--mode=reconstruct", "--items=99"], "--items=99"),
+        (["--mode=reconstruct", "--input=none.ndjson", "--data_dir=x"], "give one of them"),
         (["--mode=reconstruct", "--input=none.ndjson"], "none.ndjson"),
     ],
 )
@@ -200,3 +201,14 @@ def test_a_long_beginning_is_kept_and_finished(sampler, tmp_path):
     assert len(beginning.value) == 124 > n_max
     for item in endings:
         np.testing.assert_allclose(item.value[:124], beginning.value, atol=1e-3)
+
+
+def test_lines_that_are_no_drawing_are_told_and_left_out(sampler, tmp_path, capsys):
+    good = json.dumps({"word": "sun", "drawing": [[[0, 255, 9], [0, 3, 200]]]})
+    path = tmp_path / "mixed.ndjson"
+    path.write_text(f"nonsense\n{good}\n[]\n{good}\n")
+    options = {"data_dir": None, "split": "test", "count": 9}
+    assert len(sampler.starting_examples(input=str(path), items=None, **options)) == 2
+    assert capsys.readouterr().out.count("is left out") == 2
+    with pytest.raises(UserError, match=r"mixed\.ndjson:3"):
+        sampler.starting_examples(input=str(path), items=[1, 2], **options)

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Codec:
     offsets are clipped to +-limit, in the data's units. random_scale: each axis is scaled by a factor in 1 +-
     random_scale in training. drop_points: probability with which a point inside a stroke is merged into the next.
     """
+
+    noun: ClassVar[str] = "sketches"
 
     scale: float
     n_max: int
