@@ -59,6 +59,7 @@ clean:
 	find . -name __pycache__ -not -path "./prepared/*" -not -path "./runs/*" -prune -exec rm -rf {} +
 
 # Packages that pip has to build are built by the setuptools of the lock too.
+# (A newer pip refuses a build constraint where nothing is isolated: the package itself goes without.)
 $(READY): requirements.lock pyproject.toml
 	@set -u; rm -f $@; \
 	if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
@@ -81,7 +82,7 @@ $(READY): requirements.lock pyproject.toml
 	grep '^setuptools==' requirements.lock > .venv/builders; \
 	export PIP_CONSTRAINT=.venv/builders PIP_BUILD_CONSTRAINT=.venv/builders; \
 	echo "set-up: installing $$(grep -c == requirements.lock) packages into .venv (1.1 GB, one to three minutes the first time)"; \
-	if ! { $$pip -r requirements.lock && $$pip --no-deps --no-build-isolation -e .; } > $$log 2>&1; then \
+	if ! { $$pip -r requirements.lock && env -u PIP_BUILD_CONSTRAINT $$pip --no-deps --no-build-isolation -e .; } > $$log 2>&1; then \
 	  reason=$$(grep '^ERROR' $$log | tail -n 1); \
 	  echo "error: the packages could not be installed, is there a network? $${reason#ERROR: } (all of it: $$log)" >&2; \
 	  exit 1; \
