@@ -41,8 +41,6 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
     elif init_from:
         print(f"{workdir} has begun already: --init_from={init_from} is left aside")
-    if not lengths.get("valid", lengths["train"][:0]).any():
-        raise UserError(f"{config.data.dir} has no valid split with an example that config.codec takes")
     steps = Steps(model, optimizer, config.seed)
     state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
     start, stop = int(state.step), config.num_steps

@@ -23,7 +23,8 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
     """Makes a workdir, or checks that it is of the same config; returns the codec.
 
     Raises:
-      UserError: the workdir is of another config (names every differing field), or config.codec is wrong.
+      UserError: the workdir is of another config (names every differing field) or of other data, config.codec or
+        config.model is wrong, or the data has nothing to validate with.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file: expected a folder")
@@ -42,7 +43,10 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
         if name not in valid:
             raise UserError(f"config.codec.{name} is no option of {config.family}: {nearest(name, valid)}")
     codec, touched = codec_class.from_data(options, data)
-    models.build(config, codec)  # refuses what is wrong before anything is written
+    # What is wrong is refused before anything is written.
+    models.check(config, codec)
+    if not codec.lengths(data.lengths.get("valid", np.zeros(0, int))).any():
+        raise UserError(f"{config.data.dir} has no valid split with an example that config.codec takes")
     for what, count in touched.items():
         print(f"{what}: {count}")
     workdir.mkdir(parents=True, exist_ok=True)

@@ -188,6 +188,7 @@ def test_no_valid_split_is_said_at_once(toy, tmp_path):
     done = run("train.py", *flags(tmp_path / "run", tmp_path / "toy"))
     assert done.returncode == 2
     assert "has no valid split with an example" in done.stderr
+    assert not (tmp_path / "run").exists()
     assert len(done.stderr.strip().splitlines()) == 1
 
 

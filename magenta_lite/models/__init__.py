@@ -30,23 +30,35 @@ def build(config: Any, codec: Any) -> Any:
     Raises:
       UserError: config.model has a field that the family's Model does not take, or a value that it refuses.
     """
+    # One compiled program: parameter by parameter, initialising takes seconds.
+    model, options = _described(config)
+    graph, state = _initialise(model, codec, options, config.seed)
+    return nnx.merge(graph, state)
+
+
+def check(config: Any, codec: Any) -> None:
+    """Raises the UserError that build would, without making any array."""
+    model, options = _described(config)
+    nnx.eval_shape(lambda: model(codec, rngs=nnx.Rngs(config.seed), **options))
+
+
+def _described(config: Any) -> tuple[Any, dict[str, Any]]:
+    """The family's Model, and the options for it that the config gives, all known to it."""
     model = family(config.family).Model
     valid = [name for name in inspect.signature(model.__init__).parameters if name not in ("self", "codec", "rngs")]
     options = config.model.to_dict()
     for name in options:
         if name not in valid:
             raise UserError(f"config.model.{name} is no option of {config.family}: {nearest(name, valid)}")
-    # One compiled program: parameter by parameter, initialising takes seconds.
-    graph, state = _initialise(model, codec, tuple(sorted(options.items())), config.seed)
-    return nnx.merge(graph, state)
+    return model, options
 
 
-def _initialise(model: Any, codec: Any, options: tuple, seed: int) -> tuple[nnx.GraphDef, nnx.State]:
+def _initialise(model: Any, codec: Any, options: dict[str, Any], seed: int) -> tuple[nnx.GraphDef, nnx.State]:
     graph = None
 
     def make() -> nnx.State:
         nonlocal graph
-        graph, state = nnx.split(model(codec, rngs=nnx.Rngs(seed), **dict(options)), nnx.Param, ...)[:2]
+        graph, state = nnx.split(model(codec, rngs=nnx.Rngs(seed), **options), nnx.Param, ...)[:2]
         return state
 
     state = jax.jit(make)()
