@@ -32,3 +32,14 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared") / "toy"
     main(count=20, classes=["star", "sun"], out=str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def quick_to_compile():
+    """For tiny models and layers, whose compiling takes nearly all of the time: most optimizations are left out."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

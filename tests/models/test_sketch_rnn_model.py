@@ -1,87 +1,29 @@
-"""The losses, scores and samples of small models with random weights, against what can be said without them."""
+"""The losses and options of small models with random weights, against what can be said without them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_sketch_rnn import (
+    CODEC,
+    LENGTHS,
+    N_MAX,
+    log_softmax,
+    make,
+    make_batch,
+    make_keys,
+    posterior_mean,
+    run,
+    sampler,
+    teacher_forced,
+)
 
 from magenta_lite.errors import UserError
 from magenta_lite.models.sketch_rnn import Codec, Model
 from magenta_lite.nn import latent
 
-N_MAX = 24
-CODEC = Codec(scale=1.0, n_max=N_MAX, labels=("ant", "bee", "cat"))
-SIZES = {"encoder_size": 4, "decoder_size": 6, "latent_size": 3, "mixtures": 2}
-LENGTHS = (5, 1, 7, 3)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_to_compile():
-    """These models are tiny: compiling them takes nearly all of the time."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
-def make(codec=CODEC, **options):
-    """A model whose weights are all random, none 0 or tiny as at the start, so that everything has an effect."""
-    graph, state = nnx.split(nnx.eval_shape(lambda: Model(codec, rngs=nnx.Rngs(0), **SIZES | options)))
-    rng = np.random.default_rng(1)
-    model = nnx.merge(graph, jax.tree.map(lambda w: jnp.asarray(rng.normal(0, 0.5, w.shape), jnp.float32), state))
-    model.output.bias[...] = model.output.bias[...].at[2].set(-1.5)  # so that sketches last a few points
-    return model
-
-
-def make_batch(padded=8, lengths=LENGTHS, fill=0):
-    """Sketches padded to `padded` points, and behind them `fill` examples that only fill the batch."""
-    rng = np.random.default_rng(2)
-    strokes = np.zeros((len(lengths) + fill, padded, 3), np.float32)
-    for row, length in zip(strokes, lengths, strict=False):
-        row[:length] = np.column_stack([rng.normal(0, 1, (length, 2)), rng.integers(0, 2, length)])
-    zeros = [0] * fill
-    return {
-        "strokes": jnp.asarray(strokes),
-        "length": jnp.array([*lengths, *zeros], jnp.int32),
-        "label": jnp.array([*(i % 3 for i in range(len(lengths))), *zeros], jnp.int32),
-        "real": jnp.array([*(1.0 for _ in lengths), *zeros]),
-    }
-
-
-def make_keys(n, seed=0):
-    return jax.random.split(jax.random.key(seed), n)
-
-
-def run(model, batch, train=False, step=7):
-    """Metrics, compiled; the keys are those of the examples, however many there are."""
-    graph, state = nnx.split(model)
-    keys = jnp.stack([jax.random.fold_in(jax.random.key(0), i) for i in range(len(batch["real"]))])
-    call = jax.jit(lambda state, batch, keys: nnx.merge(graph, state)(batch, keys=keys, step=step, train=train))
-    return {name: [np.asarray(v) for v in pair] for name, pair in call(state, batch, keys).items()}
-
-
-def teacher_forced(model, batch, z, total=None):
-    """Outputs [positions, batch, 3 + 6 M], without dropout."""
-
-    def outputs(batch, z):
-        return model._teacher_forced(model._rows(batch["strokes"], batch["length"], total), z, batch, None)
-
-    return np.asarray(jax.jit(outputs)(batch, z), np.float64)
-
-
-def posterior_mean(model):
-    return jax.jit(lambda batch: model.posterior(batch)[0])
-
-
-def sampler(model):
-    """model.sample, compiled once for each shape."""
-    graph, state = nnx.split(model)
-    call = jax.jit(
-        lambda state, keys, given, max_length: nnx.merge(graph, state).sample(keys, max_length=max_length, **given),
-        static_argnums=3,
-    )
-    return lambda keys, max_length=None, **given: jax.device_get(call(state, keys, given, max_length))
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 @pytest.mark.parametrize(("conditional", "count"), [(True, 2_186_107), (False, 1_123_963)])
@@ -133,10 +75,6 @@ def test_filling_the_batch_changes_no_sum():
         for a, b in zip(pair, filled[name], strict=True):
             assert (b[len(LENGTHS) :] == 0).all(), name
             np.testing.assert_allclose(a.sum(), b.sum(), rtol=1e-5, err_msg=name)
-
-
-def log_softmax(x):
-    return x - np.log(np.exp(x - x.max()).sum()) - x.max()
 
 
 def nats_by_hand(outputs, strokes, n_max):
@@ -284,148 +222,6 @@ def test_posterior_reads_the_points_alone():
     # Forwards and backwards both matter: a changed first and a changed last point change every dimension.
     first = batch | {"strokes": batch["strokes"].at[:, 0, 0].add(1.0)}
     assert np.abs(mean(first) - mean(batch)).min() > 1e-4
-
-
-def test_scores_add_up_to_the_losses(monkeypatch):
-    monkeypatch.setattr(latent, "draw", lambda _, mean, __: mean)
-    model, batch = make(label_size=2), make_batch()
-    metrics = run(model, batch)
-    scores, _ = jax.jit(lambda batch: model.score(batch))(batch)
-    assert scores["offset"].shape == scores["pen"].shape == (4, 8)
-    np.testing.assert_allclose(scores["offset"].sum(1) / N_MAX, metrics["L_s"][0], rtol=1e-4)
-    np.testing.assert_allclose(scores["pen"].sum(1) / N_MAX, metrics["L_p_sketch"][0], rtol=1e-4)
-    for row, pen, n in zip(scores["offset"], scores["pen"], LENGTHS, strict=True):
-        assert (row[n:] == 0).all()
-        assert (pen[n + 1 :] == 0).all()
-        assert (pen[: n + 1] > 0).all()
-
-
-def check_chunks(model, size=4):
-    batch = make_batch(2 * size)
-    score = jax.jit(lambda batch, carry: model.score(batch, carry))
-    whole, _ = score(batch, None)
-    carry, parts = None, []
-    for start in (0, size):
-        chunk = batch | {"strokes": batch["strokes"][:, start : start + size], "length": batch["length"] - start}
-        part, carry = score(chunk, carry)
-        parts.append(part)
-    for name, expected in whole.items():
-        found = np.concatenate([part[name] for part in parts], axis=1)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, err_msg=name)
-
-
-def test_chunks_score_as_the_whole():
-    check_chunks(make(conditional=False, decoder_cell="hyper", label_size=2))
-
-
-def test_chunks_score_as_the_whole_with_the_same_z(monkeypatch):
-    model = make()
-    monkeypatch.setattr(Model, "_posterior", lambda *_: (jnp.ones((4, 3)), None))
-    check_chunks(model)
-
-
-def test_a_first_chunk_shorter_than_its_sketches_scores_finitely():
-    model, batch = make(), make_batch()
-    scores, _ = jax.jit(lambda batch: model.score(batch))(batch | {"strokes": batch["strokes"][:, :4]})
-    assert np.isfinite(scores["offset"]).all()
-
-
-def check_sample(drawn, n, max_length):
-    """What holds of all samples."""
-    strokes, length, ended = drawn["strokes"], drawn["length"], drawn["ended"]
-    assert (strokes.shape, length.shape, ended.shape) == ((n, max_length, 3), (n,), (n,))
-    assert np.isfinite(strokes).all()
-    assert ((length >= 0) & (length <= max_length)).all()
-    behind = np.arange(max_length) >= length[:, None]
-    assert (strokes[behind] == 0).all()
-    assert strokes[~behind][:, :2].all()
-    assert np.isin(strokes[..., 2], (0, 1)).all()
-    # Who has not ended was cut off; who was not cut off has ended.
-    assert (ended | (length == max_length)).all()
-
-
-def test_a_sketch_is_its_own_keys():
-    """The same alone as in a batch, where others go on; and the same with room for more points."""
-    model = make()
-    drawn, keys = sampler(model), make_keys(24)
-    many, longer = drawn(keys, 8), drawn(keys, 20)
-    check_sample(many, 24, 8)
-    check_sample(longer, 24, 20)
-    assert 3 < many["ended"].sum() < 21
-    assert len(np.unique(many["strokes"][many["length"] > 0][:, 0, 0])) > 12
-    np.testing.assert_allclose(longer["strokes"][:, :8], many["strokes"], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(np.minimum(longer["length"], 8), many["length"])
-    np.testing.assert_array_equal(longer["ended"] & (longer["length"] < 8), many["ended"] & (many["length"] < 8))
-    for i in (0, int(np.argmin(many["length"])), int(np.argmax(many["length"]))):
-        alone = drawn(keys[i : i + 1], 8)
-        assert alone["length"][0] == many["length"][i]
-        assert alone["ended"][0] == many["ended"][i]
-        np.testing.assert_allclose(alone["strokes"][0], many["strokes"][i], rtol=1e-4, atol=1e-5)
-
-
-def test_max_length_is_n_max_unless_given():
-    drawn = jax.jit(lambda keys: make(conditional=False).sample(keys))(make_keys(3))
-    drawn = jax.device_get(drawn)
-    check_sample(drawn, 3, N_MAX)
-
-
-def test_greedy_needs_no_luck():
-    drawn = sampler(make())
-    z = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
-    one, two, warm = (
-        drawn(make_keys(6, seed), 12, z=z, temperature=jnp.float32(t)) for seed, t in ((0, 0), (1, 0), (1, 1))
-    )
-    for name in one:
-        np.testing.assert_array_equal(one[name], two[name])
-    assert not np.array_equal(one["strokes"], warm["strokes"])
-    assert len(np.unique(one["strokes"][:, 0, 0])) == 6
-    mixed = drawn(make_keys(6, 1), 12, z=z, temperature=jnp.array([0.0, 1, 0, 1, 0, 1]))
-    for i in range(6):
-        np.testing.assert_allclose(mixed["strokes"][i], (one, warm)[i % 2]["strokes"][i], rtol=1e-4, atol=1e-5)
-
-
-def test_a_beginning_is_kept_and_continued():
-    """Exactly the points given; then, greedily, at every position what a teacher-forced run over it says."""
-    model, n, steps = make(label_size=2), len(LENGTHS), 14
-    batch = make_batch()
-    z = jnp.asarray(np.random.default_rng(0).normal(size=(n, 3)), jnp.float32)
-    prime = {"strokes": batch["strokes"], "length": batch["length"]}
-    options = {"z": z, "prime": prime, "condition": {"label": batch["label"]}}
-    drawn, keys = sampler(model), make_keys(n)
-    warm = drawn(keys, steps, **options, temperature=jnp.float32(1))
-    greedy = drawn(keys, steps, **options, temperature=jnp.float32(0))
-    for result in (warm, greedy):
-        for i, given in enumerate(LENGTHS):
-            np.testing.assert_array_equal(result["strokes"][i, :given], batch["strokes"][i, :given])
-            assert result["length"][i] >= given
-    assert (greedy["length"] > np.array(LENGTHS)).any()
-
-    outputs = teacher_forced(model, batch | {name: jnp.asarray(greedy[name]) for name in ("strokes", "length")}, z)
-    for i, given in enumerate(LENGTHS):
-        for position in range(given, steps):
-            pen, row = outputs[position, i, :3].argmax(), outputs[position, i, 3:].reshape(6, -1)
-            if position == greedy["length"][i]:
-                assert pen == 2
-                break
-            heaviest = row[0].argmax()
-            expected = [row[1, heaviest], row[2, heaviest], pen]
-            np.testing.assert_allclose(greedy["strokes"][i, position], expected, rtol=1e-3, atol=1e-4)
-    # A beginning longer than max_length is cut, and nothing is added.
-    cut = drawn(keys, 3, **options, temperature=jnp.float32(1))
-    np.testing.assert_array_equal(cut["strokes"][2], batch["strokes"][2, :3])
-    assert (cut["length"][2], cut["ended"][2]) == (3, False)
-
-
-def test_first_points_are_drawn_from_the_first_outputs():
-    n, model = 4000, make(conditional=False)
-    logits = teacher_forced(model, make_batch(1, (1,)), None)[0, 0, :3]
-    draw = sampler(model)
-    for temperature in (1.0, 0.5):
-        drawn = draw(make_keys(n), 1, temperature=temperature)
-        up, end = drawn["strokes"][..., 2].sum(), drawn["ended"].sum()
-        expected = n * np.exp(log_softmax(logits / temperature))
-        # 18.4 is passed once in 10,000 seeds with two degrees of freedom.
-        assert np.sum((np.array([n - up - end, up, end]) - expected) ** 2 / expected) < 18.4
 
 
 @pytest.mark.parametrize(

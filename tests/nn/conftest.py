@@ -20,12 +20,8 @@ CELLS = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def quick_to_compile():
-    """These layers are tiny: compiling them takes nearly all of the time."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+def always_quick_to_compile(quick_to_compile):
+    """These layers are tiny."""
 
 
 @pytest.fixture
