@@ -1,7 +1,7 @@
 """QuickDraw's ndjson files: one drawing a line, simplified or raw, plain or gzipped.
 
 A line is a JSON object with `word`, `key_id`, `recognized` and `drawing`, a list of strokes [[x, ...], [y, ...]]. Raw
-files add a third list to each stroke, milliseconds, which is not used here.
+drawings have a third list in each stroke, milliseconds; x and y are then pixels of someone's screen.
 """
 
 import gzip
@@ -10,23 +10,27 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.sketch.files import writing
+from magenta_lite.sketch.simplification import BOX, as_published
 from magenta_lite.sketch.strokes import from_polylines, to_polylines
 
-BOX = 255  # the longer side of a simplified drawing
+LONGEST = 16 << 20  # bytes of a line; the longest of QuickDraw's raw ones holds about 0.1 MB
+
+Lines = list[NDArray[np.float64]]
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     """The drawings of one file, in order, as (name, example); blank lines are passed over.
 
     The name is "file name:line number". An example has
-      strokes: stroke-3, float32 [N, 3], in the file's own unit (exact for whole numbers), first point at the origin;
+      strokes: stroke-3, float32 [N, 3], first point at the origin; of a simplified drawing as it is (exact for whole
+        numbers), of a raw one simplified as QuickDraw's are, in a box of 255;
       label: the line's word, or the file's name without its endings where a line has none;
       name: the name once more.
     A line that is not a drawing gives Rejected in the example's place.
@@ -74,25 +78,24 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
             out.close()
 
 
-def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
-    stem = path.name.removesuffix(".gz").removesuffix(".ndjson")
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        try:
-            for number, text in enumerate(lines, start=1):
-                if text.strip():
-                    name = f"{path.name}:{number}"
-                    yield name, _example(text, name, stem)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
+def rows(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, dict[str, Any] | Rejected]]:
+    """The JSON objects of an open file, in order, with the numbers of their lines; blank lines are passed over.
+
+    What is no JSON object, or longer than LONGEST, is Rejected; no more than one line is held in memory.
+    """
+    number = 0
+    while text := file.readline(LONGEST + 1):
+        number += 1
+        if len(text) > LONGEST:
+            while not text.endswith(b"\n") and (text := file.readline(LONGEST)):
+                pass
+            yield number, Rejected(f"line longer than {LONGEST >> 20} MB")
+        elif not text.isspace():
+            yield number, _row(text)
 
 
-def _example(text: bytes, name: str, stem: str) -> dict[str, Any] | Rejected:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return Rejected("not a line of JSON")
-    if not isinstance(row, dict):
-        return Rejected("not a JSON object")
+def polylines(row: Mapping[str, Any]) -> Lines | Rejected:
+    """The strokes of a row, each float64 [n, 2] in the row's own unit; Rejected if they are not what strokes are."""
     drawing = row.get("drawing")
     if not isinstance(drawing, list):
         return Rejected("no list named drawing")
@@ -102,11 +105,47 @@ def _example(text: bytes, name: str, stem: str) -> dict[str, Any] | Rejected:
         if isinstance(line, Rejected):
             return line
         lines.append(line)
-    strokes = from_polylines(lines)
-    if not len(strokes):
-        return Rejected("drawing without points")
-    word = row.get("word")
-    return {"strokes": strokes, "label": word if isinstance(word, str) and word else stem, "name": name}
+    return lines if any(len(line) for line in lines) else Rejected("drawing without points")
+
+
+def is_raw(row: Mapping[str, Any]) -> bool:
+    """Whether the drawing of a row is a raw one: a stroke of it has times."""
+    drawing = row.get("drawing")
+    return isinstance(drawing, list) and any(isinstance(stroke, list) and len(stroke) > 2 for stroke in drawing)
+
+
+def word(row: Mapping[str, Any]) -> str | None:
+    """What the row says is drawn, if it does."""
+    found = row.get("word")
+    return found if isinstance(found, str) and found else None
+
+
+def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
+    stem = path.name.removesuffix(".gz").removesuffix(".ndjson")
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            for number, row in rows(file):
+                name = f"{path.name}:{number}"
+                yield name, row if isinstance(row, Rejected) else _example(row, name, stem)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"cannot read {path}: {error}") from None
+
+
+def _row(text: bytes) -> dict[str, Any] | Rejected:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return Rejected("not a line of JSON")
+    return row if isinstance(row, dict) else Rejected("not a JSON object")
+
+
+def _example(row: dict[str, Any], name: str, stem: str) -> dict[str, Any] | Rejected:
+    lines = polylines(row)
+    if not isinstance(lines, Rejected) and is_raw(row):
+        lines = as_published(lines)
+    if isinstance(lines, Rejected):
+        return lines
+    return {"strokes": from_polylines(lines), "label": word(row) or stem, "name": name}
 
 
 def _line(stroke: Any) -> NDArray[np.float64] | Rejected:
@@ -116,7 +155,7 @@ def _line(stroke: Any) -> NDArray[np.float64] | Rejected:
     if len(stroke[0]) != len(stroke[1]):
         return Rejected("stroke with unequal numbers of x and y")
     # bool is a kind of int, and true is no coordinate.
-    if not all(type(value) in (int, float) for axis in stroke[:2] for value in axis):
+    if not all(set(map(type, axis)) <= {int, float} for axis in stroke[:2]):
         return Rejected("coordinate that is not a number")
     try:
         points = np.array(stroke[:2], np.float64).T

@@ -21,14 +21,14 @@ def test_reads_simplified_and_raw_strokes(tmp_path):
     path.write_text(
         line([[[10, 13], [20, 24]], [[0], [0]]])
         + "\n\n"
-        + line([[[1.5, 2.5], [0.25, 0.5], [0, 17]]], word="hog")
+        + line([[[1.5, 2.5], [0.25, 0.75], [0, 17]], [[1.5], [0.75], [30]]], word="hog")
         + "\n"
     )
     (first, pig), (second, hog) = ndjson.read(path)
     assert (first, second) == ("pigs.ndjson:1", "pigs.ndjson:3")
     assert (pig["label"], pig["name"], hog["label"]) == ("pig", first, "hog")
     assert pig["strokes"].tolist() == [[3, 4, 1], [-13, -24, 1]]
-    assert hog["strokes"].tolist() == [[1, 0.25, 1]]
+    assert hog["strokes"].tolist() == [[255, 128, 1], [-255, 0, 0], [0, 0, 1]]  # 127.5 goes to the even number
 
 
 def test_a_line_without_a_word_takes_the_name_of_the_file(tmp_path):
