@@ -140,6 +140,9 @@ class Model(nnx.Module):
         In training: loss = L_R_sketch (L_R, with pen_positions="all") + kl_weight(step) * max(L_KL, kl_min). In
         evaluation: no dropout, z drawn as in training, the final kl_weight, and no floor, which is no ratio of sums.
 
+        Offsets are in units of the codec's scale, and their likelihood is a density, so all but pen, KL and accuracy
+        may be negative. Lower is better. In the data's units each point costs 2 ln(scale) more.
+
         L_s: negative log-likelihood of the offsets of all points / N_max. L_p: of the pen over all N_max positions /
         N_max, the paper's sum; behind the end it is 0 by definition, or what the decoder says (pen_positions="all").
         L_p_sketch: of the pen up to the first end token / N_max, which is L_p but for sketches of N_max points, whose
@@ -148,8 +151,12 @@ class Model(nnx.Module):
         and of use for pen_positions="all" alone, since otherwise nothing taught the decoder what follows an end.
         L_R = L_s + L_p; L_R_sketch = L_s + L_p_sketch; L_R_run_on = L_s + L_p_run_on. L_KL: mean over the dimensions of
         z; KL_nats: their sum. nats_per_point: of offset and pen, a mean over the positions up to the first end token.
-        pen_accuracy: share of those positions whose pen state is the likeliest one. N_max: the longest sketch of the
-        data set.
+        pen_accuracy: share of those positions whose pen state is the likeliest one, 0 to 1. N_max: the longest sketch
+        of the data set.
+
+        In evaluation also nats_per_sketch: the sum over the same positions, N_max * L_R_sketch, which depends on no
+        padding; negative_elbo = nats_per_sketch + KL_nats, an upper bound of -ln p(sketch), and that itself for a
+        decoder alone: the number to compare models with and without z by; and scale.
         """
         keys = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
         real, length = batch["real"], batch["length"]
@@ -178,6 +185,8 @@ class Model(nnx.Module):
         if not train:
             metrics["L_p_run_on"] = jnp.where(position < n_max, pen, 0).sum(0) / n_max
             metrics["L_R_run_on"] = metrics["L_s"] + metrics["L_p_run_on"]
+            metrics["nats_per_sketch"] = metrics["L_R_sketch"] * n_max
+            metrics["scale"] = jnp.full(real.shape, self.codec.scale)
         loss = metrics["L_R" if everywhere else "L_R_sketch"]
         if self.conditional:
             metrics["KL_nats"] = latent.kl_nats(mean, log_var).sum(axis=1)
@@ -189,6 +198,8 @@ class Model(nnx.Module):
                 metrics["kl_weight"] = jnp.broadcast_to(weight, real.shape)
             else:
                 loss = loss + self.kl_weight * metrics["L_KL"]
+        if not train:
+            metrics["negative_elbo"] = metrics["nats_per_sketch"] + metrics.get("KL_nats", 0.0)
         metrics["loss"] = loss
         metrics["N_max"] = jnp.full(real.shape, float(n_max))
         pairs = {name: (value * real, real) for name, value in metrics.items()}
