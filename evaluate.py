@@ -1,46 +1,107 @@
-"""Every metric of a model over one split, as one JSON object: python evaluate.py --workdir=DIR [--split=test]
+"""How good a model is, on one split, as one JSON object: python evaluate.py --workdir=DIR [--split=test]
 
-The metrics are those of the model's docstring. Every example counts, none is dropped; z is drawn with a fixed seed.
+Every example of the split is scored, none is dropped. Then samples are drawn and held against real drawings of the
+split and against the training data. `python evaluate.py --workdir=DIR --explain` says what each number means.
 """
 
 import json
+import math
+import sys
 from pathlib import Path
+from typing import Any
 
 from magenta_lite.command import run
 from magenta_lite.runtime import keep_compiled, keep_memory
 
 
-def main(workdir: str, split: str = "test", checkpoint: str = "best", data_dir: str | None = None) -> int:
-    """Prints the metrics over a split of the data that the model was trained on, or of other prepared data.
+def main(
+    workdir: str,
+    split: str = "test",
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+    samples: int = 1000,
+    temperature: float = 1.0,
+    seed: int = 0,
+    out: str | None = None,
+    explain: bool = False,
+) -> int:
+    """Prints one JSON object: what was evaluated, the likelihood of a split, what samples are like beside real ones.
 
-    --workdir    folder of a run of train.py
-    --checkpoint best, last, or a step
-    --data_dir   prepared data (the run's own)
+    --explain prints what each number means, with its unit, range and source, and does nothing else.
+
+    --workdir     folder of a run of train.py
+    --checkpoint  best, last, or a step
+    --data_dir    prepared data to take the split of (the run's own)
+    --samples     how many to draw, 0 for none; each is compared with all training data, which --config.data.dir named
+    --temperature of the samples: 1 is the model's own distribution, 0 greedy
+    --seed        of the noise of z, of the samples, and of the choice of examples to compare with
+    --out         file to write the same JSON to, whole or not at all
     """
     keep_compiled()
-    from magenta_lite import pipeline
-    from magenta_lite.errors import UserError
+    from magenta_lite import config as configs
+    from magenta_lite import evaluation
     from magenta_lite.sampler import Sampler
-    from magenta_lite.training import Steps, make_optimizer
 
+    _check(samples, temperature, seed, out)
+    if explain:
+        print(evaluation.definitions(configs.load(Path(workdir) / "config.json").family))
+        return 0
     player = Sampler(Path(workdir), checkpoint)
     config = player.config
-    data = pipeline.PreparedData(data_dir or config.data.dir, config.data.build if data_dir is None else "")
-    if split not in data.lengths:
-        raise UserError(f"--split={split}: {data.folder} has {', '.join(data.lengths)}")
-    unknown = sorted(set(data.labels) - set(player.codec.labels))
-    if player.conditions and unknown:
-        raise UserError(f"{data.folder} has the class {unknown[0]}, which the model was not told of")
-    lengths = player.codec.lengths(data.lengths[split])
-    if not lengths.any():
-        raise UserError(f"--split={split}: {data.folder} has no example there that the model takes")
-    buckets = pipeline.bucket_lengths(lengths[lengths > 0], config.buckets)
-    steps = Steps(player.model, make_optimizer(**config.optimizer), config.seed)
-    batches = pipeline.evaluation_batches(data, split, player.codec.encode, lengths, config.batch_size, buckets)
-    metrics = steps.evaluate(steps.start().parameters, batches)
-    counts = {"examples": int((lengths > 0).sum()), "refused": int((lengths == 0).sum())}
-    print(json.dumps({"split": split, "step": player.step, **counts, **metrics}, indent=2))
+    held = evaluation.Split(player, data_dir or config.data.dir, split)
+    family = evaluation.of_family(config.family) if samples else None
+    training = evaluation.Split(player, config.data.dir, "train") if family else None
+    result: dict[str, Any] = {
+        "evaluated": {
+            "workdir": workdir,
+            "family": config.family,
+            "step": player.step,
+            "data": str(held.data.folder),
+            "own_data": held.own,
+            "split": split,
+            "examples": len(held.rows),
+            "refused": dict(held.refused),
+        }
+    }
+    batches = held.batches(config.batch_size, config.buckets)
+    metrics = evaluation.likelihood(player.model, batches, seed=seed, tell=_tell)
+    result["likelihood"] = {name: one.value for name, one in metrics.items()}
+    result["standard_error"] = {name: one.error for name, one in metrics.items() if one.error != 0}
+    if family and training:
+        rows = held.choose(samples, seed)
+        others = training.choose(len(training.rows), seed, leave_out=rows if held.own and split == "train" else None)
+        result |= family.samples(
+            player,
+            list(held.examples(rows)),
+            training.examples(others),
+            count=samples,
+            temperature=temperature,
+            seed=seed,
+            tell=_tell,
+        )
+    result = evaluation.plain(result)
+    if out is not None:
+        configs.write_json(result, Path(out))
+    print(json.dumps(result, indent=2, allow_nan=False))
     return 0
+
+
+def _check(samples: int, temperature: float, seed: int, out: str | None) -> None:
+    """Refuses what would fail after minutes."""
+    from magenta_lite.errors import UserError
+
+    if not 0 <= samples <= 10_000:
+        raise UserError(f"--samples={samples}: expected 0 (none) to 10000")
+    if not (temperature >= 0 and math.isfinite(temperature)):
+        raise UserError(f"--temperature={temperature}: expected 0 (greedy) or more")
+    if not 0 <= seed < 2**31:
+        raise UserError(f"--seed={seed}: expected 0 or more, below {2**31}")
+    if out is not None and (Path(out).is_dir() or not Path(out).absolute().parent.is_dir()):
+        raise UserError(f"--out={out}: expected a file to write, in a folder that exists")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

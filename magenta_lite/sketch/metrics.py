@@ -67,6 +67,12 @@ def distances(some: Traces, others: Traces) -> NDArray[np.float32]:
     return np.float32(0.5) * (some.ink @ others.away.T + some.away @ others.ink.T)
 
 
+def paired_distances(some: Traces, others: Traces) -> NDArray[np.float32]:
+    """The distance of each of n drawings to its partner among n others, [n]."""
+    there = np.einsum("ni,ni->n", some.ink, others.away)
+    return np.float32(0.5) * (there + np.einsum("ni,ni->n", some.away, others.ink))
+
+
 def nearest(some: Traces, drawings: Iterable[Drawing]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """For each of n drawings the distance to the nearest one of a long list, which is read once, and its number there.
 

@@ -142,6 +142,12 @@ def test_distance_maps_are_exact():
     np.testing.assert_allclose(metrics._distance_map(touched), expected, rtol=1e-6)
 
 
+def test_pairs_are_the_diagonal(toys):
+    some, others = metrics.traces(toys[:6]), metrics.traces(toys[30:36])
+    expected = metrics.distances(some, others).diagonal()
+    np.testing.assert_allclose(metrics.paired_distances(some, others), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("together", [1, 7, 64])
 def test_the_nearest_of_a_long_list(toys, monkeypatch, together):
     monkeypatch.setattr(metrics, "_COMPARED", together)

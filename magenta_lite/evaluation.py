@@ -1,0 +1,150 @@
+"""What a model scores on a split of prepared data, and which examples its samples are held against. Any family."""
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from magenta_lite import models, pipeline, workdirs
+from magenta_lite.errors import Rejected, UserError
+from magenta_lite.sampler import Sampler
+
+Tell = Callable[[str], None]
+"""Takes a line about what is being done."""
+
+
+class Split:
+    """One split of prepared data as the model of a sampler takes it.
+
+    rows: numbers of the examples that the codec takes, ascending. refused: {reason: how many others}. own: whether it
+    is the data that the model was trained on; of other data, examples are adapted to the units of that.
+    """
+
+    def __init__(self, sampler: Sampler, folder: str, name: str):
+        """Raises UserError: no prepared data, no such split, nothing in it that the codec takes, or unknown classes."""
+        config, self.codec = sampler.config, sampler.codec
+        self.data = pipeline.PreparedData(folder, config.data.build if folder == config.data.dir else "")
+        self.name = name
+        if name not in self.data.lengths:
+            raise UserError(f"--split={name}: {folder} has {', '.join(self.data.lengths)}")
+        unknown = sorted(set(self.data.labels) - set(self.codec.labels))
+        if sampler.conditions and unknown:
+            raise UserError(f"{folder} has the class {unknown[0]}, which the model was not told of")
+        self.own = self.data.source.get("digest") == workdirs.data_digest(sampler.workdir)
+        self.lengths = self.codec.lengths(self.data.lengths[name])
+        self.rows = np.flatnonzero(self.lengths)
+        if not len(self.rows):
+            raise UserError(f"--split={name}: {folder} has no example there that the model takes")
+        others = map(self.codec.encode, self.examples(np.flatnonzero(self.lengths == 0)))
+        self.refused = Counter(one.reason if isinstance(one, Rejected) else "length is stored as 0" for one in others)
+
+    def example(self, row: int) -> dict[str, Any]:
+        """The example of that number, in the units of the data that the model was trained on."""
+        example = self.data.example(self.name, int(row))
+        return example if self.own else self.codec.adapt(example)
+
+    def examples(self, rows: NDArray) -> Iterator[dict[str, Any]]:
+        """The examples of these numbers, one by one."""
+        return (self.example(row) for row in rows)
+
+    def choose(self, count: int, seed: int, leave_out: NDArray | None = None) -> NDArray:
+        """Numbers of `count` examples at random, or of all; in random order, each once, none that is left out."""
+        rows = self.rows if leave_out is None else np.setdiff1d(self.rows, leave_out)
+        return np.random.default_rng([seed, 4]).permutation(rows)[:count]
+
+    def batches(self, batch_size: int, buckets: int) -> Iterator[pipeline.Batch]:
+        """Every example once, shortest first; the last batch is filled up."""
+        lengths = pipeline.bucket_lengths(self.lengths[self.rows], buckets)
+
+        def encode(example: dict[str, Any]) -> Any:
+            return self.codec.encode(example if self.own else self.codec.adapt(example))
+
+        return pipeline.evaluation_batches(self.data, self.name, encode, self.lengths, batch_size, lengths)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A mean over a whole split, and its standard error: how far it would vary with other examples of the same kind."""
+
+    value: float
+    error: float
+
+
+def likelihood(
+    model: Any, batches: Iterator[pipeline.Batch], *, seed: int, tell: Tell = lambda line: None
+) -> dict[str, Measured]:
+    """Every metric of model(..., train=False) over all examples: sum of totals / sum of weights, summed in float64.
+
+    The key of an example is made from its place among all, so that batches of another size give the same result. The
+    error is that of a ratio, sqrt(n / (n - 1) * sum((total - value * weight)^2)) / sum(weight), NaN for one example.
+    """
+    graph, state = nnx.split(model)
+
+    @jax.jit
+    def measure(state: nnx.State, batch: pipeline.Batch, first: int) -> dict[str, Any]:
+        numbers = first + jnp.arange(len(batch["real"]))
+        keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(numbers)
+        return nnx.merge(graph, state)(batch, keys=keys, step=jnp.int32(0), train=False)
+
+    pairs: dict[str, list[NDArray]] = {}
+    done, told = 0, 0
+    for batch in batches:
+        real = batch["real"] > 0
+        for name, pair in jax.device_get(measure(state, batch, done)).items():
+            pairs.setdefault(name, []).append(np.stack(pair)[:, real].astype(np.float64))
+        done += int(real.sum())
+        if done >= 2 * max(told, 500):
+            tell(f"{done:,} examples scored")
+            told = done
+    return {name: _ratio(np.concatenate(parts, axis=1)) for name, parts in pairs.items()}
+
+
+def _ratio(pairs: NDArray[np.float64]) -> Measured:
+    """Of totals and weights [2, n]."""
+    (total, weight), count = pairs, pairs.shape[1]
+    value = total.sum() / weight.sum() if weight.sum() else math.nan
+    if count < 2 or not weight.sum():
+        return Measured(float(value), math.nan)
+    spread = np.sqrt(count / (count - 1) * np.square(total - value * weight).sum())
+    return Measured(float(value), float(spread / weight.sum()))
+
+
+def of_family(family: str) -> ModuleType | None:
+    """The family's evaluation.py, which says what its samples are like; None where it has none.
+
+    It has one function, samples(sampler, examples, training, *, count, temperature, seed, tell) -> {group: {name:
+    number}}: examples is a list of examples of the split, training an iterator of others in random order.
+    """
+    name = f"{models.family(family).__name__}.evaluation"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+def definitions(family: str) -> str:
+    """What every number of a family means, from the docstrings that define them."""
+    told = [inspect.getdoc(models.family(family).Model.__call__) or ""]
+    module = of_family(family)
+    return "\n\n".join(told + ([inspect.getdoc(module) or ""] if module else []))
+
+
+def plain(value: Any) -> Any:
+    """A tree of numbers as JSON has them: floats of six digits, and null for those that are not finite."""
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
