@@ -14,6 +14,7 @@ A drawing begins with the pen down at the origin. x grows to the right and y gro
 Offsets may be in any unit: QuickDraw's are 1/255 of the drawing's longer side, a codec's are in standard deviations.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -199,7 +200,6 @@ def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDA
     n = len(points)
     if n < 2:
         return points.copy()
-    # Complex numbers: one operation on both coordinates, and half as many calls for each short piece.
     line = points[:, 0] + 1j * points[:, 1]
     keep = np.zeros(n, bool)
     keep[[0, -1]] = True
@@ -208,17 +208,10 @@ def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDA
         first, last = pending.pop()
         if last - first < 2:
             continue
-        start = line[first]
-        along = line[last] - start
-        away = line[first + 1 : last] - start
-        squared = along.real**2 + along.imag**2
-        if squared == 0:
-            distances, unit = np.abs(away), 1.0
-        elif endless:
-            distances, unit = np.abs((away * along.conjugate()).imag), float(np.sqrt(squared))
+        if endless:
+            distances, unit = _to_line(line[first + 1 : last], line[first], line[last])
         else:
-            fraction = ((away * along.conjugate()).real / squared).clip(0, 1)
-            distances, unit = np.abs(away - fraction * along), 1.0
+            distances, unit = _to_segment(points[first + 1 : last], points[first], points[last]), 1.0
         farthest = int(distances.argmax())
         if distances[farthest] > epsilon * unit:
             middle = first + 1 + farthest
@@ -226,6 +219,28 @@ def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDA
             pending += [(first, middle), (middle, last)]
     kept = points[keep]
     return kept[:1] if len(kept) == 2 and np.array_equal(kept[0], kept[1]) else kept
+
+
+def _to_segment(points: NDArray, start: NDArray, end: NDArray) -> NDArray:
+    """Distances [n] of points [n, 2] to the segment from start to end, which may be one point."""
+    along = end - start
+    squared = float(along @ along)
+    away = points - start
+    if squared > 0:
+        away = away - np.clip(away @ along / squared, 0, 1)[:, None] * along
+    return np.hypot(away[:, 0], away[:, 1])
+
+
+def _to_line(points: NDArray, start: complex, end: complex) -> tuple[NDArray, float]:
+    """Distances [n] of points [n], complex, to the endless line through start and end, and the unit they are in.
+
+    Pieces of lines are short, so that what counts is how few operations there are.
+    """
+    along = end - start
+    squared = along.real**2 + along.imag**2
+    if squared == 0:
+        return np.abs(points - start), 1.0
+    return np.abs(((points - start) * along.conjugate()).imag), math.sqrt(squared)
 
 
 def _stroke3(strokes: ArrayLike) -> NDArray:
