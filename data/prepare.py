@@ -36,6 +36,21 @@ _SHARD = 16_384
 _MOST_SHARDS = 256
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Item:
+    """One drawing of a source.
+
+    file: name of the file it is from. place: where in the file, for the list of rejected ones ("train/17", "line 17").
+    label: its class. name: of its record. strokes: an array that ought to be stroke-3, or Rejected.
+    """
+
+    file: str
+    place: str
+    label: str
+    name: str
+    strokes: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class Origin:
     """What a prepared set is made from: equal origins give equal records.
@@ -79,10 +94,11 @@ class _Info(tfds.core.DatasetInfo):
 
 
 class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
-    """A tfds builder of drawings in stroke-3, written in the order in which they are read, and never split again.
+    """A tfds builder of drawings in stroke-3, written in the order in which they are read.
 
     Records hold `strokes` float32 [N, 3] (dx, dy, pen lifted after this point), `label` and `name`.
-    After a build, `lengths`, `kept` and `rejected` tell what became of every drawing.
+    After a build, `lengths`, `kept` and `rejected` tell what became of every drawing, and `notes` what else a person
+    has to know, a line each.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -94,18 +110,15 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
         self.lengths: dict[str, list[int]] = {split: [] for split in SPLITS}
         self.kept = {split: dict.fromkeys(self.labels, 0) for split in SPLITS}
         self.rejected: dict[str, list[tuple[str, str, str]]] = {split: [] for split in SPLITS}
+        self.notes: list[str] = []
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     @abc.abstractmethod
-    def drawings(self, label: str, split: str) -> Iterator[tuple[str, Any]]:
-        """Yields (name, array or Rejected) for every drawing; the name is the item within its source ("train/17")."""
+    def drawings(self, split: str) -> Iterator[Item]:
+        """Yields every drawing of a split, the rejected ones among them."""
 
     @abc.abstractmethod
-    def file(self, label: str) -> str:
-        """Name of the file that the label's drawings come from."""
-
-    @abc.abstractmethod
-    def count(self, label: str, split: str) -> int:
+    def count(self, split: str) -> int:
         """How many drawings there are, the rejected ones among them."""
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -126,7 +139,7 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
         return {split: self._shards(split) for split in SPLITS}
 
     def _shards(self, split: str) -> list[Callable[[], Iterator[Any]]]:
-        total = sum(self.count(label, split) for label in self.labels)
+        total = self.count(split)
         size = max(_SHARD, -(-total // _MOST_SHARDS))
         # tfds writes one shard after the other, so each continues where the last one stopped.
         records = self._records(split, total)
@@ -134,17 +147,15 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
 
     def _records(self, split: str, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
         with tqdm(desc=f"{self.name} {split}", total=total, unit=" drawings", leave=False, disable=None) as progress:
-            for label in self.labels:
-                for item, array in self.drawings(label, split):
-                    progress.update()
-                    strokes = array if isinstance(array, Rejected) else check_strokes(array)
-                    if isinstance(strokes, Rejected):
-                        self.rejected[split].append((self.file(label), item, strokes.reason))
-                        continue
-                    self.kept[split][label] += 1
-                    self.lengths[split].append(len(strokes))
-                    record = {"strokes": strokes, "label": label, "name": f"{label}/{item}"}
-                    yield len(self.lengths[split]), record
+            for item in self.drawings(split):
+                progress.update()
+                strokes = item.strokes if isinstance(item.strokes, Rejected) else check_strokes(item.strokes)
+                if isinstance(strokes, Rejected):
+                    self.rejected[split].append((item.file, item.place, strokes.reason))
+                    continue
+                self.kept[split][item.label] += 1
+                self.lengths[split].append(len(strokes))
+                yield len(self.lengths[split]), {"strokes": strokes, "label": item.label, "name": item.name}
 
 
 def check_strokes(array: Any) -> np.ndarray | Rejected:
@@ -230,6 +241,7 @@ def report(out: Path, builder: Drawings) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for split in SPLITS:
         lines += [f"rejected from {split}: {count:,} {reason}" for reason, count in _reasons(builder, split).items()]
+    lines += builder.notes
     train = ["python", "train.py", "--config=configs/sketch_rnn.py", "--workdir=runs/NAME", f"--config.data.dir={out}"]
     return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])
 
@@ -267,15 +279,17 @@ def _show(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _reasons(builder: Drawings, split: str) -> dict[str, int]:
-    return dict(collections.Counter(reason for _, _, reason in builder.rejected[split]).most_common())
+def _reasons(builder: Drawings, *splits: str) -> dict[str, int]:
+    rejected = (reason for split in splits for _, _, reason in builder.rejected[split])
+    return dict(collections.Counter(rejected).most_common())
 
 
 def _require_drawings(builder: Drawings) -> None:
-    for split in SPLITS:
-        if not builder.lengths[split]:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in _reasons(builder, split).items())
-            raise UserError(f"nothing to keep in {split}: " + (f"rejected {reasons}" if reasons else "it is empty"))
+    empty = [split for split in SPLITS if not builder.lengths[split]]
+    if empty:
+        where, splits = ("", SPLITS) if len(empty) == len(SPLITS) else (f" in {empty[0]}", (empty[0],))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in _reasons(builder, *splits).items())
+        raise UserError(f"nothing to keep{where}: " + (f"rejected {reasons}" if reasons else "it is empty"))
 
 
 def _write_companions(directory: Path, origin: Origin, builder: Drawings) -> None:
@@ -297,5 +311,6 @@ def _write_companions(directory: Path, origin: Origin, builder: Drawings) -> Non
         "counts": builder.kept,
         "rejected": {split: _reasons(builder, split) for split in SPLITS},
         "longest": {split: max(lengths) for split, lengths in builder.lengths.items()},
+        "notes": builder.notes,
     }
     (directory / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from data.prepare import Drawings
+from data.prepare import Drawings, Item
 from data.quickdraw import npz
 
 
@@ -18,15 +17,13 @@ class QuickDraw(Drawings):
         self.files = dict(files)
         super().__init__(labels=tuple(self.files), data_dir=data_dir)
 
-    def drawings(self, label: str, split: str) -> Iterator[tuple[str, Any]]:
-        """Yields ("train/17", array) in file order."""
-        for index, array in enumerate(npz.read(self.files[label], split)):
-            yield f"{split}/{index}", array
+    def drawings(self, split: str) -> Iterator[Item]:
+        """Yields the drawings of one label after the other, each in file order, named "train/17"."""
+        for label, path in self.files.items():
+            for index, array in enumerate(npz.read(path, split)):
+                place = f"{split}/{index}"
+                yield Item(path.name, place, label, f"{label}/{place}", array)
 
-    def file(self, label: str) -> str:
-        """Name of the label's `.npz` file."""
-        return self.files[label].name
-
-    def count(self, label: str, split: str) -> int:
-        """Drawings that the file's header declares."""
-        return npz.count(self.files[label], split)
+    def count(self, split: str) -> int:
+        """Drawings that the files' headers declare."""
+        return sum(npz.count(path, split) for path in self.files.values())

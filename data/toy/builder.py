@@ -3,11 +3,10 @@
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from data.prepare import SPLITS, Drawings
+from data.prepare import SPLITS, Drawings, Item
 from data.toy import drawings
 from magenta_lite.errors import UserError, nearest
 
@@ -30,19 +29,17 @@ class Toy(Drawings):
         self.seed = seed
         super().__init__(labels=labels, data_dir=data_dir)
 
-    def drawings(self, label: str, split: str) -> Iterator[tuple[str, Any]]:
-        """Yields ("train/17", strokes); a drawing depends on seed, split, label and its number alone."""
-        for index in range(self.counts[split]):
-            stream = np.random.default_rng([self.seed, SPLITS.index(split), zlib.crc32(label.encode()), index])
-            yield f"{split}/{index}", drawings.draw(label, stream)
+    def drawings(self, split: str) -> Iterator[Item]:
+        """Yields drawings named "train/17"; one depends on seed, split, label and its number alone."""
+        for label in self.labels:
+            for index in range(self.counts[split]):
+                stream = np.random.default_rng([self.seed, SPLITS.index(split), zlib.crc32(label.encode()), index])
+                place = f"{split}/{index}"
+                yield Item(RULES.name, place, label, f"{label}/{place}", drawings.draw(label, stream))
 
-    def file(self, label: str) -> str:
-        """Name of the file of rules."""
-        return RULES.name
-
-    def count(self, label: str, split: str) -> int:
+    def count(self, split: str) -> int:
         """Drawings to make."""
-        return self.counts[split]
+        return len(self.labels) * self.counts[split]
 
 
 def check_options(labels: Sequence[str], count: int, seed: int) -> None:
