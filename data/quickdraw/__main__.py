@@ -1,61 +1,88 @@
-"""Prepares sketchrnn drawings: python -m data.quickdraw --classes=pig,face"""
+"""Prepares drawings of QuickDraw: python -m data.quickdraw --classes=pig,face"""
 
 import hashlib
-import urllib.parse
-import zipfile
 from pathlib import Path
 
-from data.download import NotFoundError, fetch
 from data.prepare import Origin, command_line, hash_file, prepare
+from data.quickdraw import published
 from data.quickdraw.builder import QuickDraw
+from data.quickdraw.lines import QuickDrawLines, choose, plan, spaced
+from data.quickdraw.sources import Member, is_ndjson, members
+from data.splits import SHARES, check_shares
 from magenta_lite.command import run
 from magenta_lite.errors import UserError, nearest
-
-_QUICKDRAW = "https://storage.googleapis.com/quickdraw_dataset/sketchrnn/{name}.npz"
-_OTHERS = "https://github.com/hardmaru/sketch-rnn-datasets/raw/master/{folder}/{{name}}.npz"
-_FOLDERS = {
-    "aaron_sheep": "aaron_sheep",
-    "omniglot": "omniglot",
-    "kanji.rdp100": "kanji",
-    "kanji.rdp200": "kanji",
-    "short_kanji": "kanji",
-}
-_LICENCES = {"aaron_sheep": "CC BY-NC 4.0", "omniglot": "as published", "kanji": "CC BY-SA 3.0"}
 
 
 def main(
     classes: list[str],
     source: str | None = None,
     out: str | None = None,
+    format: str | None = None,
+    recognized: bool = False,
+    split: list[float] | None = None,
     cache: str = "~/.cache/magenta_lite/quickdraw",
     url: str | None = None,
 ) -> int:
-    """Prepares classes of QuickDraw, or sets published in the same form, for training.
+    """Prepares classes of QuickDraw, or sets published in the same forms, for training.
 
-    --classes  names of published sketchrnn .npz files: cat, "alarm clock" or alarm_clock, cat.full, aaron_sheep,
-               omniglot, kanji.rdp100, short_kanji; several become one set that keeps their labels
-    --source   folder that holds the files; without it they are downloaded once, to --cache
-    --out      directory to make (prepared/quickdraw/cat+bus)
-    --url      where to download from instead, with {name} in the place of the class
+    --classes     names of classes: cat, "alarm clock" or alarm_clock, cat.full, aaron_sheep, omniglot, kanji.rdp100,
+                  short_kanji; several become one set that keeps their labels; all: every class that --source holds
+    --source      folder of .npz files or of .ndjson files, or a .zip, .ndjson or .ndjson.gz; without it the classes are
+                  downloaded once, to --cache
+    --out         directory to make (prepared/quickdraw/cat+bus)
+    --format      which published form: sketchrnn (.npz, split), simplified or raw (.ndjson, split here; raw drawings
+                  are simplified here, as the published ones were). Without it: what --source holds, or sketchrnn
+    --recognized  only drawings that the game recognized (.ndjson alone says so)
+    --split       shares of train, valid and test, where the source has no splits (90,5,5)
+    --url         where to download from instead, with {name} in the place of the class
 
     Example: python -m data.quickdraw --classes=cat,bus
     """
     _check_names(classes)
-    files = {
-        name: _find(Path(source), name) if source is not None else _download(Path(cache).expanduser(), name, url)
-        for name in classes
-    }
-    target = Path(out) if out is not None else Path("prepared/quickdraw") / _folder_name(classes)
+    if format is not None and format not in published.FORMS:
+        raise UserError(f"--format={format}: {nearest(format, published.FORMS)}")
+    lines = is_ndjson(Path(source)) if format is None and source is not None else format not in (None, "sketchrnn")
+    flags = {"source": source, "format": format, "recognized": recognized or None, "split": split, "url": url}
+    folder = Path(cache).expanduser()
+    if lines:
+        found, labels = _files(classes, source, format, folder, url)
+        shares = SHARES if split is None else split
+        check_shares(shares)
+        files = choose(found, labels)
+        made = plan(files, labels, recognized=recognized, shares=shares)
+        target = _target(out, classes, format or "ndjson")
+        origin = Origin(
+            builder=QuickDrawLines.name,
+            version=str(QuickDrawLines.VERSION),
+            options={"classes": classes, "format": format, "recognized": recognized, "split": list(map(float, shares))},
+            sources={path.name: hash_file(path) for path in sorted({file.path for file in files})},
+            labels=made.labels,
+            licence=published.QUICKDRAW_LICENCE,
+            command=command_line("data.quickdraw", classes=classes, out=target, **flags),
+        )
+        prepare(
+            target,
+            origin,
+            lambda data_dir: QuickDrawLines(
+                files=files, plan=made, form=format, recognized=recognized, data_dir=data_dir
+            ),
+        )
+        return 0
+    for flag in ("recognized", "split"):
+        if flags[flag] is not None:
+            raise UserError(f"--{flag}: sketchrnn files are split and do not say it: add --format=simplified")
+    arrays = _arrays(classes, source, folder, url)
+    target = _target(out, classes)
     origin = Origin(
         builder=QuickDraw.name,
         version=str(QuickDraw.VERSION),
-        options={"classes": list(classes)},
-        sources={path.name: hash_file(path) for path in files.values()},
-        labels=tuple(classes),
-        licence=_licence(classes),
-        command=command_line("data.quickdraw", classes=classes, source=source, out=target, url=url),
+        options={"classes": list(arrays)},
+        sources={path.name: hash_file(path) for path in arrays.values()},
+        labels=tuple(arrays),
+        licence=published.licence(list(arrays)),
+        command=command_line("data.quickdraw", classes=classes, out=target, **flags),
     )
-    prepare(target, origin, lambda data_dir: QuickDraw(files=files, data_dir=data_dir))
+    prepare(target, origin, lambda data_dir: QuickDraw(files=arrays, data_dir=data_dir))
     return 0
 
 
@@ -66,58 +93,56 @@ def _check_names(classes: list[str]) -> None:
     for name in classes:
         if name != name.strip() or name.startswith(".") or "/" in name or "\\" in name:
             raise UserError(f"--classes: {name!r} is not the name of a class (cat, alarm_clock, aaron_sheep)")
-        if _spaced(name) in seen:
+        if spaced(name) in seen:
             raise UserError(f"--classes: {name!r} is named twice")
-        seen.add(_spaced(name))
+        seen.add(spaced(name))
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _files(
+    classes: list[str], source: str | None, form: str | None, cache: Path, url: str | None
+) -> tuple[list[Member], list[str] | None]:
+    """The files of drawings as .ndjson, and the classes; None: all that are in them."""
+    if source is not None:
+        return members(Path(source)), None if classes == ["all"] else classes
+    _no_all(classes)
+    return [Member(published.download(name, str(form), cache, url)) for name in classes], classes
 
 
-def _find(folder: Path, name: str) -> Path:
+def _arrays(classes: list[str], source: str | None, cache: Path, url: str | None) -> dict[str, Path]:
+    """The .npz file of each class, by the name that it was asked for."""
+    if source is None:
+        _no_all(classes)
+        return {name: published.download(name, "sketchrnn", cache, url) for name in classes}
+    folder = Path(source)
     if not folder.is_dir():
         raise UserError(f"--source={folder}: no such folder")
     held = {path.stem: path for path in sorted(folder.glob("*.npz"))}
-    # The published files are named with spaces, and many people keep them with underscores.
-    for spelling in (name, _spaced(name), name.replace(" ", "_")):
-        if spelling in held:
-            return held[spelling]
-    hint = nearest(name, held) if held else "it holds no .npz files"
-    raise UserError(f"no class {name!r} in --source={folder}: {hint}")
+    if not held:
+        raise UserError(f"no class {classes[0]!r} in --source={folder}: it holds no .npz files")
+    if classes == ["all"]:
+        return held
+    found = {}
+    for name in classes:
+        # The published files are named with spaces, and many people keep them with underscores.
+        spellings = [spelling for spelling in (name, spaced(name), name.replace(" ", "_")) if spelling in held]
+        if not spellings:
+            raise UserError(f"no class {name!r} in --source={folder}: {nearest(name, held)}")
+        found[name] = held[spellings[0]]
+    return found
 
 
-def _download(cache: Path, name: str, url: str | None) -> Path:
-    known = name.replace(" ", "_") in _FOLDERS
-    published = name.replace(" ", "_") if known else _spaced(name)
-    path = cache / f"{published}.npz"
-    if path.exists():
-        return path
-    template = url or (_OTHERS.format(folder=_FOLDERS[published]) if known else _QUICKDRAW)
-    if "{name}" not in template:
-        raise UserError(f"--url={template}: write {{name}} where the class belongs")
-    try:
-        fetch(template.replace("{name}", urllib.parse.quote(published)), path)
-    except NotFoundError as error:
-        raise UserError(f"no class {name!r}: {error}") from None
-    if not zipfile.is_zipfile(path):
-        path.unlink()
-        raise UserError(f"{template.replace('{name}', published)}: what came is no .npz file")
-    return path
+def _no_all(classes: list[str]) -> None:
+    if classes == ["all"]:
+        raise UserError("--classes=all takes what --source=... holds: to download, name the classes")
 
 
-def _folder_name(classes: list[str]) -> str:
+def _target(out: str | None, classes: list[str], form: str = "") -> Path:
+    if out is not None:
+        return Path(out)
     name = "+".join(classes)
-    if len(name) <= 100:
-        return name
-    return f"{len(classes)}_classes_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _licence(classes: list[str]) -> str:
-    by_class = {name: _LICENCES.get(_FOLDERS.get(name.replace(" ", "_"), ""), "CC BY 4.0") for name in classes}
-    if len(set(by_class.values())) == 1:
-        return by_class[classes[0]]
-    return "; ".join(f"{name}: {licence}" for name, licence in by_class.items())
+    if len(name) > 100:
+        name = f"{len(classes)}_classes_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return Path("prepared/quickdraw") / form / name
 
 
 if __name__ == "__main__":
