@@ -40,6 +40,7 @@ def main(
     keep_compiled()
     from magenta_lite import config as configs
     from magenta_lite import evaluation
+    from magenta_lite.errors import UserError
     from magenta_lite.sampler import Sampler
 
     _check(samples, temperature, seed, out)
@@ -51,11 +52,17 @@ def main(
     held = evaluation.Split(player, data_dir or config.data.dir, split)
     family = evaluation.of_family(config.family) if samples else None
     training = evaluation.Split(player, config.data.dir, "train") if family else None
+    if training and not training.own:
+        raise UserError(
+            f"{config.data.dir} is not the data that {workdir} was trained on, which samples are compared with: "
+            "prepare that again, or leave samples out with --samples=0"
+        )
     result: dict[str, Any] = {
         "evaluated": {
             "workdir": workdir,
             "family": config.family,
             "step": player.step,
+            "seed": seed,
             "data": str(held.data.folder),
             "own_data": held.own,
             "split": split,
@@ -80,9 +87,12 @@ def main(
             tell=_tell,
         )
     result = evaluation.plain(result)
-    if out is not None:
-        configs.write_json(result, Path(out))
     print(json.dumps(result, indent=2, allow_nan=False))
+    if out is not None:
+        try:
+            configs.write_json(result, Path(out))
+        except OSError as error:
+            raise UserError(f"--out={out}: cannot be written ({error.strerror})") from None
     return 0
 
 

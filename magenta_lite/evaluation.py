@@ -23,6 +23,12 @@ from magenta_lite.sampler import Sampler
 Tell = Callable[[str], None]
 """Takes a line about what is being done."""
 
+EVALUATED = """EVALUATED
+
+step: of the checkpoint. seed: of the noise of z. data, split: what was scored. examples: how many, all of the split but
+the refused ones. refused: how many the model's codec does not take, by reason. own_data: whether it is the data that the
+model was trained on; drawings or pieces of other data are brought to its units before they are scored and compared."""
+
 
 class Split:
     """One split of prepared data as the model of a sampler takes it.
@@ -87,7 +93,8 @@ def likelihood(
     """Every metric of model(..., train=False) over all examples: sum of totals / sum of weights, summed in float64.
 
     The key of an example is made from its place among all, so that batches of another size give the same result. The
-    error is that of a ratio, sqrt(n / (n - 1) * sum((total - value * weight)^2)) / sum(weight), NaN for one example.
+    standard error is that of a ratio, sqrt(n / (n - 1) * sum((total - value * weight)^2)) / sum(weight); a single
+    example has none.
     """
     graph, state = nnx.split(model)
 
@@ -132,9 +139,13 @@ def of_family(family: str) -> ModuleType | None:
 
 def definitions(family: str) -> str:
     """What every number of a family means, from the docstrings that define them."""
-    told = [inspect.getdoc(models.family(family).Model.__call__) or ""]
     module = of_family(family)
-    return "\n\n".join(told + ([inspect.getdoc(module) or ""] if module else []))
+    told = [
+        ("LIKELIHOOD AND STANDARD_ERROR", likelihood),
+        ("THE METRICS OF THE LIKELIHOOD", models.family(family).Model.__call__),
+        *([("THE OTHER GROUPS", module)] if module else []),
+    ]
+    return "\n\n".join([EVALUATED, *(f"{title}\n\n{inspect.getdoc(defined) or ''}" for title, defined in told)])
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 
 import jax
@@ -332,6 +333,7 @@ def test_the_program_prints_one_json_object(workdir, toy, tmp_path):
         "workdir": str(workdir),
         "family": "sketch_rnn",
         "step": found["evaluated"]["step"],
+        "seed": 1,
         "data": str(toy),
         "own_data": True,
         "split": "test",
@@ -383,6 +385,8 @@ def test_every_number_is_explained(workdir):
         if name not in done.stdout and not name.endswith("_training") and name[1:].isdecimal() is False
     ]
     assert not missing
+    for name in (*strict(shown.stdout), *strict(shown.stdout)["evaluated"]):
+        assert name in ("workdir", "family") or name in done.stdout.lower()
     assert "--explain" in run("evaluate.py", "--help").stdout
 
 
@@ -423,6 +427,15 @@ def test_no_checkpoint_no_workdir_and_unknown_labels_are_one_line(workdir, tmp_p
         assert done.returncode == 2, done.stderr
         assert expected in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_samples_are_not_compared_with_data_that_the_model_was_not_trained_on(workdir, toy, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    (tmp_path / "run/source.json").write_text('{"digest": "another"}')
+    done = run("evaluate.py", f"--workdir={tmp_path / 'run'}", env=ONE_DEVICE)
+    assert done.returncode == 2
+    assert f"{toy} is not the data that" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_other_data_is_scaled_to_the_models_units(workdir, decoder_only, tmp_path):
