@@ -26,8 +26,8 @@ Tell = Callable[[str], None]
 EVALUATED = """EVALUATED
 
 step: of the checkpoint. seed: of the noise of z. data, split: what was scored. examples: how many, all of the split but
-the refused ones. refused: how many the model's codec does not take, by reason. own_data: whether it is the data that the
-model was trained on; drawings or pieces of other data are brought to its units before they are scored and compared."""
+the refused ones. refused: how many the model's codec does not take, by reason. own_data: whether the model was trained
+on that data set; drawings or pieces of other data are brought to its units before they are scored and compared."""
 
 
 class Split:
