@@ -62,10 +62,10 @@ class QuickDrawLines(Drawings):
             wanted = splits == SPLITS.index(split)
             if not wanted.any():
                 continue
-            for (number, row), mine in zip(_rows(file), wanted, strict=True):
+            for (number, row), mine in zip(rows(file), wanted, strict=True):
                 if mine:
                     label = labels.get(spaced(_label(row, file)), "")  # none, where the line is no drawing
-                    name = f"{label}/{_key(row, file, number)}"
+                    name = f"{label}/{key_of(row, file.name, number)}"
                     yield Item(file.name, f"line {number}", label, name, self._strokes(row))
 
     def count(self, split: str) -> int:
@@ -113,7 +113,7 @@ def plan(files: Sequence[Member], classes: Sequence[str] | None, *, recognized: 
     places, states = array.array("d"), []
     for file in files:
         state = bytearray()  # 0: may be kept, 1: is going to be rejected, 2: of another class
-        for number, row in _rows(file):
+        for number, row in rows(file):
             label = _label(row, file)
             bad = isinstance(row, Rejected)
             if not bad and asked is not None and spaced(label) not in asked:
@@ -123,7 +123,7 @@ def plan(files: Sequence[Member], classes: Sequence[str] | None, *, recognized: 
             if not bad:
                 found.setdefault(spaced(label), label)
             state.append(bad or (recognized and row.get("recognized") is not True))
-            places.append(place(_key(row, file, number)))
+            places.append(place(key_of(row, file.name, number)))
         states.append(np.frombuffer(bytes(state), np.uint8))
     for name in classes or ():
         if spaced(name) not in found:
@@ -162,7 +162,8 @@ def _assign(state: NDArray, places: NDArray, shares: Sequence[float]) -> tuple[N
     ]
 
 
-def _rows(file: Member) -> Iterator[tuple[int, dict[str, Any] | Rejected]]:
+def rows(file: Member) -> Iterator[tuple[int, dict[str, Any] | Rejected]]:
+    """The JSON objects of a file with the numbers of their lines; what is damaged is Rejected, and the last one."""
     number = 0
     try:
         with file.open() as content:
@@ -177,10 +178,11 @@ def _label(row: dict[str, Any] | Rejected, file: Member) -> str:
     return plain(word or "") or file.stem
 
 
-def _key(row: dict[str, Any] | Rejected, file: Member, number: int) -> str:
+def key_of(row: dict[str, Any] | Rejected, file: str, number: int) -> str:
+    """What decides on the split of a line of a file: its key_id, or where it stands if it has none."""
     key = None if isinstance(row, Rejected) else row.get("key_id")
     text = plain(str(key)) if isinstance(key, str | int) and not isinstance(key, bool) else ""
-    return text or f"{file.name}:{number}"
+    return text or f"{file}:{number}"
 
 
 def _places(files: Sequence[Member]) -> str:

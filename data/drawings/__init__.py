@@ -1,0 +1,1 @@
+"""A person's own drawings, as SVG or ndjson: python -m data.drawings --help."""
