@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.models.sketch_rnn import pictures
 from magenta_lite.sheet import Sheet
-from magenta_lite.sketch import ndjson, strokes
+from magenta_lite.sketch import ndjson, strokes, svg_reading
+from magenta_lite.sketch.simplification import BOX, EPSILON, simplified
 
 Example = dict[str, Any]
 """strokes: [N, 3] stroke-3 in the data set's units; label: a class name or number; name: where it comes from."""
@@ -98,16 +99,29 @@ class Codec:
         return np.where(stored <= self.max_points, stored, 0)
 
     def read(self, path: str | os.PathLike[str]) -> Iterator[tuple[str, Example | Rejected]]:
-        """The drawings of a file: QuickDraw's .ndjson, simplified, also .gz.
+        """The drawings of a file: QuickDraw's .ndjson, simplified or raw, also .gz; or one SVG, .svg or .svgz.
 
-        They fill a box of 255, and are scaled as if the training data's typical drawing filled it.
+        They fill a box of 255, where raw ones and SVG are simplified as QuickDraw's published ones were, and are scaled
+        as if the training data's typical drawing filled it.
 
         Raises:
           UserError: no such file, or no format that is read.
         """
+        if str(path).endswith((".svg", ".svgz")):
+            return iter([self._svg(Path(path))])
         if not str(path).endswith((".ndjson", ".ndjson.gz")):
-            raise UserError(f"{path}: expected drawings as .ndjson or .ndjson.gz")
-        return ((name, self._scaled(example, self.size / 255)) for name, example in ndjson.read(path))
+            raise UserError(f"{path}: expected drawings as .ndjson, .ndjson.gz, .svg or .svgz")
+        return ((name, self._scaled(example, self.size / BOX)) for name, example in ndjson.read(path))
+
+    def _svg(self, path: Path) -> tuple[str, Example | Rejected]:
+        if not path.is_file():
+            raise UserError(f"cannot read {path}: no such file")
+        lines = svg_reading.read(path).lines
+        kept = lines if isinstance(lines, Rejected) else simplified(lines, EPSILON)
+        if isinstance(kept, Rejected):
+            return path.name, kept
+        example = {"strokes": strokes.from_polylines(kept), "name": path.name}
+        return path.name, self._scaled(example, self.size / BOX)
 
     def adapt(self, example: Example) -> Example:
         """A drawing of another data set, whose units may differ: scaled to the typical size of this one's."""
