@@ -76,9 +76,7 @@ def picture(tree: svg_tree.Tree | Rejected) -> Picture:
 
 def _flatten(drawn: list[Subpath]) -> list[NDArray[np.float64]]:
     corners = np.array([point for subpath in drawn for point in subpath.hull()])
-    side = float(max(np.ptp(corners.real), np.ptp(corners.imag)))
-    if side == 0:
-        return [np.array([[subpath.start.real, subpath.start.imag]]) for subpath in drawn]
+    side = float(max(np.ptp(corners.real), np.ptp(corners.imag))) or 1.0
     # The hull is larger than the drawing, which is known only when it has been flattened once.
     lines = [subpath.flattened(side * TOLERANCE / 255) for subpath in drawn]
     side = float(np.ptp(np.concatenate(lines), axis=0).max())
