@@ -37,7 +37,7 @@ class Collection:
 class OwnDrawings(Drawings):
     """Drawings of a folder of SVG and ndjson files, simplified into the form of QuickDraw's."""
 
-    name = "drawings"
+    name = "own_drawings"  # "drawings" is what tfds calls the base class
 
     def __init__(self, *, collection: Collection, data_dir: str) -> None:
         self.items = collection.items

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +14,6 @@ from data.quickdraw import npz
 from data.quickdraw.__main__ import main
 from magenta_lite.command import parse
 from magenta_lite.errors import UserError
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def _open(out: Path, split: str):
@@ -171,23 +166,6 @@ def test_names_of_classes(tmp_path, save, drawings, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main(["alarm_clock"], source=source)
     assert _open(tmp_path / "prepared" / "quickdraw" / "alarm_clock", "train")[1]["name"] == b"alarm_clock/train/1"
-
-
-def test_the_program_is_quiet_and_needs_no_tensorflow(tmp_path, save, drawings):
-    source = save("cat", train=drawings(2), valid=drawings(1), test=drawings(1)).parent
-    flags = [f"--source={source}", f"--out={tmp_path / 'set'}"]
-    program = "import runpy, sys\ntry: runpy.run_module('data.quickdraw', run_name='__main__', alter_sys=True)\n"
-    program += "finally: assert 'tensorflow' not in sys.modules"
-    made = subprocess.run(
-        [sys.executable, "-c", program, "--classes=cat", *flags],
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
-    assert (made.returncode, made.stderr) == (0, "")
-    assert made.stdout.splitlines()[0] == f"prepared {tmp_path / 'set'}"
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_the_published_pig(tmp_path, published, capsys):
