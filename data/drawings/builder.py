@@ -68,13 +68,13 @@ def collect(folder: Path, epsilon: float, shares: Sequence[float]) -> Collection
     if not folder.is_dir():
         raise UserError(f"--source={folder}: no such folder")
     files = sorted(_files(folder))
-    skipped: collections.Counter[str] = collections.Counter()
+    remarks: collections.Counter[str] = collections.Counter()
     touched: collections.Counter[str] = collections.Counter()
     items: list[Item] = []
     keys: list[str] = []
     for path in tqdm(files, desc="drawings", unit=" files", leave=False, disable=None):
         found = (
-            _svg(path, folder, epsilon, skipped, touched) if path.name.endswith(SVG) else _other(path, folder, epsilon)
+            _svg(path, folder, epsilon, remarks, touched) if path.name.endswith(SVG) else _other(path, folder, epsilon)
         )
         for key, item in found:
             keys.append(key)
@@ -90,7 +90,7 @@ def collect(folder: Path, epsilon: float, shares: Sequence[float]) -> Collection
     split[good], moved = assign(places[good], shares)
     split[~good], _ = assign(places[~good], shares)
     notes = [f"put into {name}, which would have been empty: {n}" for name, n in zip(SPLITS, moved, strict=True) if n]
-    notes += [f"not drawn: {count:,} {kind}, in {touched[kind]:,} files" for kind, count in skipped.most_common()]
+    notes += [f"{count:,} {remark}, in {touched[remark]:,} files" for remark, count in remarks.most_common()]
     return Collection(
         files=tuple(path for path in files if _is_readable(path)),
         labels=tuple(sorted({item.label for item, kept in zip(items, good, strict=True) if kept})),
@@ -115,11 +115,11 @@ def _label(path: Path, folder: Path) -> str | None:
 
 
 def _svg(
-    path: Path, folder: Path, epsilon: float, skipped: collections.Counter[str], touched: collections.Counter[str]
+    path: Path, folder: Path, epsilon: float, remarks: collections.Counter[str], touched: collections.Counter[str]
 ) -> Iterator[tuple[str, Item]]:
     picture = svg_reading.read(path) if _is_readable(path) else svg_reading.Picture(_UNREADABLE, {})
-    skipped.update(picture.skipped)
-    touched.update(picture.skipped.keys())
+    remarks.update(picture.remarks)
+    touched.update(picture.remarks.keys())
     label = _label(path, folder) or _own_name(folder)
     name = plain(path.relative_to(folder).as_posix())
     yield name, Item(name, "", label, f"{label}/{name}", _strokes(picture.lines, epsilon))

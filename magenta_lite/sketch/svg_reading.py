@@ -2,7 +2,7 @@
 
 A stroke is a subpath of a shape, so what is only filled is drawn as its outline. Widths, colours, dashes and markers
 are not looked at, but that what is painted neither by a stroke nor by a fill is invisible, as is what is hidden, or
-only defined for use elsewhere.
+only defined for use elsewhere. What is clipped or masked is drawn whole.
 """
 
 import collections
@@ -47,12 +47,12 @@ _PART = {"Min": 0.0, "Mid": 0.5, "Max": 1.0}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Picture:
-    """lines: polylines [n, 2] of the drawing, in pixels of the page, or why there is none. skipped: what of the file is
-    not in them, by kind, and how often.
+    """lines: polylines [n, 2] of the drawing, in pixels of the page, or why there is none. remarks: what of the file is
+    not in them as it was, and how often.
     """
 
     lines: list[NDArray[np.float64]] | Rejected
-    skipped: Mapping[str, int]
+    remarks: Mapping[str, int]
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
@@ -68,10 +68,10 @@ def picture(tree: svg_tree.Tree | Rejected) -> Picture:
     try:
         painter.paint(tree.root, Affine(), dict(_INHERITED), (300.0, 150.0), ())
     except UnreadableError as error:
-        return Picture(Rejected(str(error)), painter.skipped)
+        return Picture(Rejected(str(error)), +painter.remarks)
     if not painter.drawn:
-        return Picture(Rejected("nothing visible is drawn"), painter.skipped)
-    return Picture(_flatten(painter.drawn), painter.skipped)
+        return Picture(Rejected("nothing visible is drawn"), +painter.remarks)
+    return Picture(_flatten(painter.drawn), +painter.remarks)
 
 
 def _flatten(drawn: list[Subpath]) -> list[NDArray[np.float64]]:
@@ -89,12 +89,12 @@ class _Painter:
     def __init__(self, tree: svg_tree.Tree) -> None:
         self.tree = tree
         self.drawn: list[Subpath] = []
-        self.skipped: collections.Counter[str] = collections.Counter()
+        self.remarks: collections.Counter[str] = collections.Counter()
         self.elements = self.curves = self.depth = 0
         self.shapes: dict[tuple[int, Size], list[Subpath]] = {}  # of what uses may draw again and again
         self.page: Size | None = None
         if tree.unread_rules:
-            self.skipped["style rule that is not read"] += tree.unread_rules
+            self.remarks["style rule not applied"] += tree.unread_rules
 
     def paint(
         self, element: Element, affine: Affine, style: dict[str, str], viewport: Size, using: tuple[Element, ...]
@@ -124,15 +124,15 @@ class _Painter:
         if kind in _DEFINITIONS:
             return
         if element.style.get("display") == "none" or _is_zero(element.style.get("opacity", "1")):
-            self.skipped["invisible element"] += 1
+            self.remarks["invisible element left out"] += 1
             return
         if kind in _SKIPPED:
-            self.skipped[_SKIPPED[kind]] += 1
+            self.remarks[f"{_SKIPPED[kind]} left out"] += 1
             return
         style = style | {name: element.style[name] for name in _INHERITED if _says(element.style.get(name))}
         for name in ("clip-path", "mask"):
             if element.style.get(name, "none") != "none":
-                self.skipped[f"{name} (all of it is drawn)"] += 1
+                self.remarks[f"{name} not applied"] += 1
         if kind in SHAPES:
             self._shape(element, affine @ _transform(element), style, viewport)
         elif kind == "use":
@@ -148,7 +148,7 @@ class _Painter:
             for child in children:
                 self.paint(child, affine, style, viewport, using)
         else:
-            self.skipped[f"element <{kind[:30]}>"] += 1
+            self.remarks[f"element <{kind[:30]}> left out"] += 1
 
     def _shape(self, element: Element, affine: Affine, style: dict[str, str], viewport: Size) -> None:
         key = id(element), viewport
@@ -160,7 +160,7 @@ class _Painter:
         stroked = _paints(style["stroke"], style["stroke-opacity"]) and not _is_zero(style["stroke-width"])
         filled = _paints(style["fill"], style["fill-opacity"]) and element.kind != "line"
         if style["visibility"] in ("hidden", "collapse") or not (stroked or filled):
-            self.skipped["invisible element"] += 1
+            self.remarks["invisible element left out"] += 1
             return
         self.curves += sum(len(subpath.curves) for subpath in found)
         if self.curves > _MOST_CURVES:
@@ -169,8 +169,9 @@ class _Painter:
         if not all(is_finite(subpath, _LARGEST) for subpath in moved):
             raise UnreadableError("coordinates out of range")
         if not stroked and not self.drawn and self._covers_page(moved):
-            self.skipped["background of the page"] += 1
+            self.remarks["background of the page left out"] += 1
             return
+        self.remarks["fill drawn as its outline"] += not stroked
         self.drawn += moved
 
     def _use(
@@ -178,11 +179,11 @@ class _Painter:
     ) -> None:
         target = element.attributes.get("href", "").strip()
         if not target.startswith("#"):
-            self.skipped["use of another file"] += 1
+            self.remarks["use of another file left out"] += 1
             return
         used = self.tree.ids.get(target[1:])
         if used is None:
-            self.skipped["use of what is not there"] += 1
+            self.remarks["use of what is not there left out"] += 1
             return
         if element in using:
             raise UnreadableError("use that leads to itself")

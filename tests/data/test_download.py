@@ -1,6 +1,7 @@
 """Downloads from a server on the loopback that misbehaves as told."""
 
 import http.server
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.download import NotFoundError, fetch
+from data.quickdraw import published
 from data.quickdraw.__main__ import main
 from magenta_lite.errors import UserError
 
@@ -101,6 +103,36 @@ def test_a_class_is_downloaded_once(tmp_path, server, address, save, drawings, c
     assert len(server.asked) == 1
     assert Path(tmp_path / "two" / "lengths.npz").exists()
     assert "prepared" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["simplified", "raw"])
+def test_other_forms_are_downloaded_once_and_apart(tmp_path, server, address, form):
+    rows = [{"word": "alarm clock", "key_id": str(n), "drawing": [[[0, 9, n], [n, 1, 0]]]} for n in range(40)]
+    server.body = "\n".join(map(json.dumps, rows)).encode()
+    flags = {"cache": str(tmp_path / "cache"), "url": address("full/{name}.ndjson"), "format": form}
+    main(["alarm_clock"], out=str(tmp_path / "one"), **flags)
+    main(["alarm clock"], out=str(tmp_path / "two"), **flags)
+    assert server.asked == ["/full/alarm%20clock.ndjson"]
+    assert (tmp_path / "cache" / form / "alarm clock.ndjson").exists()
+    assert json.loads((tmp_path / "two" / "source.json").read_text())["labels"] == ["alarm clock"]
+    server.body = b"<html>please log in</html>"
+    with pytest.raises(UserError, match=r"what came is no \.ndjson file"):
+        main(["cat"], out=str(tmp_path / "three"), **flags)
+    assert [path.name for path in (tmp_path / "cache" / form).iterdir()] == ["alarm clock.ndjson"]
+
+
+def test_where_the_forms_are_published(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(published, "fetch", lambda url, path: asked.append(url) or path.write_text("<"))
+    for form in published.FORMS:
+        (tmp_path / form).mkdir()
+        with pytest.raises(UserError, match="what came is no"):
+            published.download("alarm_clock", form, tmp_path, None)
+    assert asked == [
+        "https://storage.googleapis.com/quickdraw_dataset/sketchrnn/alarm%20clock.npz",
+        "https://storage.googleapis.com/quickdraw_dataset/full/simplified/alarm%20clock.ndjson",
+        "https://storage.googleapis.com/quickdraw_dataset/full/raw/alarm%20clock.ndjson",
+    ]
 
 
 def test_a_class_that_is_not_published(tmp_path, server, address):

@@ -227,40 +227,57 @@ def test_uses_viewports_and_styles(body, attributes, expected):
 
 
 @pytest.mark.parametrize(
-    ("body", "skipped"),
+    ("body", "remarks"),
     [
-        ('<path style="display:none" d="M0 0h1"/>', {"invisible element": 1}),
-        ('<g display="none"><path d="M0 0h1"/><path d="M0 0h1"/></g>', {"invisible element": 1}),
-        ('<g opacity="0"><path d="M0 0h1"/></g>', {"invisible element": 1}),
-        ('<path fill="none" d="M0 0h24v24H0z"/>', {"invisible element": 1}),
-        ('<line x2="5"/>', {"invisible element": 1}),
-        ('<g style="fill:none"><path stroke="red" stroke-width="0" d="M0 0h1"/></g>', {"invisible element": 1}),
-        ("<style>.h{display:none!important}</style><path class='h' d='M0 0h1'/>", {"invisible element": 1}),
+        ('<path style="display:none" d="M0 0h1"/>', {"invisible element left out": 1}),
+        ('<g display="none"><path d="M0 0h1"/><path d="M0 0h1"/></g>', {"invisible element left out": 1}),
+        ('<g opacity="0"><path d="M0 0h1"/></g>', {"invisible element left out": 1}),
+        ('<path fill="none" d="M0 0h24v24H0z"/>', {"invisible element left out": 1}),
+        ('<line x2="5"/>', {"invisible element left out": 1}),
+        (
+            '<g style="fill:none"><path stroke="red" stroke-width="0" d="M0 0h1"/></g>',
+            {"invisible element left out": 1},
+        ),
+        ("<style>.h{display:none!important}</style><path class='h' d='M0 0h1'/>", {"invisible element left out": 1}),
         (f'<defs>{LINE}</defs><clipPath id="c">{LINE}</clipPath><marker>{LINE}</marker><mask>{LINE}</mask>', {}),
         (f"<symbol>{LINE}</symbol><pattern>{LINE}</pattern>", {}),
-        ('<text>hello</text><image href="file:///etc/passwd"/><text/>', {"text": 2, "image": 1}),
-        ('<use href="other.svg#a"/><use href="#none"/>', {"use of another file": 1, "use of what is not there": 1}),
+        ('<text>hello</text><image href="file:///etc/passwd"/><text/>', {"text left out": 2, "image left out": 1}),
+        (
+            '<use href="other.svg#a"/><use href="#none"/>',
+            {"use of another file left out": 1, "use of what is not there left out": 1},
+        ),
         ('<path/><path d="M1 1"/><circle r="0"/><rect width="5"/><polyline points="1 1"/>', {}),
-        ('<blob d="M0 0h1"/>', {"element <blob>": 1}),
+        ('<blob d="M0 0h1"/>', {"element <blob> left out": 1}),
     ],
 )
-def test_what_is_not_seen_is_not_drawn_and_counted(body, skipped):
+def test_what_is_not_seen_is_not_drawn_and_counted(body, remarks):
     found = picture(svg(body))
     assert found.lines == Rejected("nothing visible is drawn")
-    assert found.skipped == skipped
+    assert found.remarks == remarks
 
 
 def test_the_paper_is_no_part_of_the_drawing():
     """What this project writes comes back, without the white square behind it; a frame with a line stays."""
     strokes = np.array([[30, 0, 0], [0, 40, 1], [-10, -10, 0], [5, 5, 0], [1, -9, 1]], np.float32)
     found = picture(drawing_svg(strokes, 200))
-    assert found.skipped == {"background of the page": 1}
+    assert found.remarks == {"background of the page left out": 1}
     back, lines_ = from_polylines(found.lines), to_polylines(strokes)
     scale = np.ptp(np.concatenate(found.lines), axis=0).max() / np.ptp(np.concatenate(lines_), axis=0).max()
     np.testing.assert_allclose(back[:, :2], strokes[:, :2] * scale, atol=0.05)
     np.testing.assert_array_equal(back[:, 2], strokes[:, 2])
     frame = '<rect width="10" height="10" stroke="black"/>'
     assert len(lines(frame + LINE, 'viewBox="0 0 10 10"')) == 2
+
+
+def test_what_is_drawn_otherwise_is_remarked():
+    body = '<path d="M0 0h1v1z"/><g clip-path="url(#c)"><path stroke="red" mask="url(#m)" d="M0 0h1"/></g>'
+    body += "<style>a b {fill:none} @media print {b {fill:none}}</style>"
+    assert picture(svg(body)).remarks == {
+        "fill drawn as its outline": 1,
+        "clip-path not applied": 1,
+        "mask not applied": 1,
+        "style rule not applied": 2,
+    }
 
 
 def entities(count):
