@@ -24,7 +24,7 @@ Batch = dict[str, NDArray]
 _SURVEYED = 16
 """Windows from whose batches the buckets are chosen."""
 
-WINDOW = 16
+WINDOW = 32
 """Batches cut from one sorted window: more leave less padding, and make batches more alike in length."""
 
 

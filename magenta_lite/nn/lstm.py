@@ -3,12 +3,15 @@
 A cell is a pure step; `cell(xs, ...)` runs it over time. Shapes, with B examples, T steps, H units:
 
     step(state, x [B, I], shift, kept [B, H] bool | None) -> state, output [B, H]
-    cell(xs [T, B, I], state, constants=[B, K] | None, kept=[T, B, H] bool | None) -> outputs [T, B, H], state
+    cell(xs [T, B, I], state, constants=[B, K] | None, kept=[T or 1, B, H] bool | None, steps=int32 | None)
+        -> outputs [T, B, H], state
 
 What does not change over time (z, a label) is a *constant* input: its weights are the last K rows of the input matrix,
 and its product, the *shift* [B, 4H], is taken once a sequence. `kept` is the recurrent dropout mask, on the candidate
-only, "without memory loss" (Semeniuta et al. 2016). Gates stand in the order i, g (candidate), f, o; a forget bias of 1
-is added at run time, not stored. Sources: Ha & Eck 2017; Ha, Dai & Le 2017 (HyperNetworks); their published code.
+only, "without memory loss" (Semeniuta et al. 2016), one for each step or one for all. `steps`, known at run time alone,
+says that the caller needs no outputs from there on: a cell may stop there, and what it leaves behind is anything.
+Gates stand in the order i, g (candidate), f, o; a forget bias of 1 is added at run time, not stored. Sources: Ha & Eck
+2017; Ha, Dai & Le 2017 (HyperNetworks); their published code.
 """
 
 import functools
@@ -16,6 +19,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 
@@ -23,6 +27,12 @@ from magenta_lite.nn import initializers
 
 FORGET_BIAS = 1.0
 LAYER_NORM_EPSILON = 1e-3
+
+_CHUNK = 16
+"""Steps whose share of the weights' gradient is one product: its sum is read and written once a chunk."""
+
+_FEW_INPUTS = 8
+"""Up to so many columns of x are multiplied on the fly: 512 + 5 rows make a slower product than 512."""
 
 State = Any
 """A tuple of arrays [B, ...], in the order in which a linear map from z lays them out."""
@@ -60,10 +70,17 @@ class Cell(nnx.Module):
         raise NotImplementedError
 
     def __call__(
-        self, xs: jax.Array, state: State, constants: jax.Array | None = None, kept: jax.Array | None = None
+        self,
+        xs: jax.Array,
+        state: State,
+        constants: jax.Array | None = None,
+        kept: jax.Array | None = None,
+        steps: jax.Array | None = None,
     ) -> tuple[jax.Array, State]:
-        """Outputs [T, B, H] and the last state."""
+        """Outputs [T, B, H] and the state after the last step taken."""
         shift = self.shift(constants, xs.shape[1])
+        if kept is not None:
+            kept = jnp.broadcast_to(kept, (len(xs), *kept.shape[1:]))
 
         def body(state: State, now: tuple[jax.Array, jax.Array | None]) -> tuple[State, jax.Array]:
             return self.step(state, now[0], shift, now[1])
@@ -102,40 +119,55 @@ class LSTM(Cell):
     def step(
         self, state: State, x: jax.Array, shift: jax.Array, kept: jax.Array | None = None
     ) -> tuple[State, jax.Array]:
-        weights = jnp.concatenate([self.w_xh[...][: x.shape[1]], self.w_hh[...]])
-        c, h, _ = _lstm_step(state[0], state[1], x, weights, shift, kept, self.keep, self.dtype)
+        c, h = state
+        gates = _activate(_products(x, h, self._weights(x.shape[1]), self.dtype) + shift)
+        c, h = _update(c, gates, kept, self.keep)
         return (c, h), h
 
     def __call__(
-        self, xs: jax.Array, state: State, constants: jax.Array | None = None, kept: jax.Array | None = None
+        self,
+        xs: jax.Array,
+        state: State,
+        constants: jax.Array | None = None,
+        kept: jax.Array | None = None,
+        steps: jax.Array | None = None,
     ) -> tuple[jax.Array, State]:
+        if jax.default_backend() != "cpu":
+            steps = None  # an accelerator would have to ask its host after every step whether to go on
         shift = self.shift(constants, xs.shape[1])
-        weights = jnp.concatenate([self.w_xh[...][: xs.shape[2]], self.w_hh[...]])
-        hs, last = _recur(self.keep, self.dtype, xs, weights, shift, state[0], state[1], kept)
-        return hs, last
+        return _recur(self.keep, self.dtype, xs, self._weights(xs.shape[2]), shift, state[0], state[1], kept, steps)
+
+    def _weights(self, inputs: int) -> jax.Array:
+        """[I + H, 4H], of x and of h."""
+        return jnp.concatenate([self.w_xh[...][:inputs], self.w_hh[...]])
 
 
-def _activate(gates: jax.Array, kept: jax.Array | None, keep: float) -> tuple[jax.Array, ...]:
-    """Gates before their non-linearity [B, 4H] -> i, g after it (g before dropout), f, o, and g after dropout."""
-    i, g, f, o = jnp.split(gates, 4, axis=-1)
-    i, g, f, o = jax.nn.sigmoid(i), jnp.tanh(g), jax.nn.sigmoid(f + FORGET_BIAS), jax.nn.sigmoid(o)
-    return i, g, f, o, g if kept is None else jnp.where(kept, g / keep, 0.0)
+def _products(x: jax.Array, h: jax.Array, weights: jax.Array, dtype: Any) -> jax.Array:
+    """x and h times their weights, [B, 4H] float32."""
+    inputs = x.shape[1]
+    if inputs > _FEW_INPUTS:
+        return product(jnp.concatenate([x, h], axis=1), weights, dtype)
+    gates = product(h, weights[inputs:], dtype)
+    for k in range(inputs):
+        gates = gates + x[:, k : k + 1] * weights[k : k + 1]
+    return gates
 
 
-def _lstm_step(
-    c: jax.Array,
-    h: jax.Array,
-    x: jax.Array,
-    weights: jax.Array,
-    shift: jax.Array,
-    kept: jax.Array | None,
-    keep: float,
-    dtype: Any,
-) -> tuple[jax.Array, jax.Array, tuple[jax.Array, ...]]:
-    gates = product(jnp.concatenate([x, h], axis=1), weights, dtype) + shift
-    i, g, f, o, g_kept = _activate(gates, kept, keep)
-    c = c * f + i * g_kept
-    return c, jnp.tanh(c) * o, (i, g, f, o)
+def _activate(gates: jax.Array) -> jax.Array:
+    """Gates [B, 4H] after their non-linearity: sigmoid(i), tanh(g), sigmoid(f + 1), sigmoid(o)."""
+    units = gates.shape[1] // 4
+    # sigmoid(a) = (1 + tanh(a / 2)) / 2: one pass over all four, which is stored as it is.
+    scale, forget, half = (
+        jnp.asarray(np.repeat(row, units)[None], jnp.float32)
+        for row in ((0.5, 1, 0.5, 0.5), (0, 0, FORGET_BIAS, 0), (0.5, 0, 0.5, 0.5))
+    )
+    return scale * jnp.tanh(scale * (gates + forget)) + half
+
+
+def _update(c: jax.Array, gates: jax.Array, kept: jax.Array | None, keep: float) -> State:
+    i, g, f, o = jnp.split(gates, 4, axis=1)
+    c = c * f + i * (g if kept is None else jnp.where(kept, g / keep, 0.0))
+    return c, jnp.tanh(c) * o
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -148,56 +180,99 @@ def _recur(
     c: jax.Array,
     h: jax.Array,
     kept: jax.Array | None,
+    steps: jax.Array | None,
 ) -> tuple[jax.Array, State]:
-    return _recur_forward(keep, dtype, xs, weights, shift, c, h, kept)[0]
+    return _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps)[0]
 
 
-def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept):
-    def step(carry, now):
-        (c, h), (x, kept_now) = carry, now
-        c, h, gates = _lstm_step(c, h, x, weights, shift, kept_now, keep, dtype)
-        return (c, h), (c, h, gates)
+def _at(array: jax.Array, t: jax.Array) -> jax.Array:
+    return lax.dynamic_index_in_dim(array, t, keepdims=False)
 
-    last, (cs, hs, gates) = lax.scan(step, (c, h), (xs, kept))
-    return (hs, last), (xs, weights, c, h, kept, cs, hs, gates)
+
+def _put(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
+    return lax.dynamic_update_index_in_dim(array, value, t, 0)
+
+
+def _kept_at(kept: jax.Array | None, t: jax.Array) -> jax.Array | None:
+    return None if kept is None else kept[0] if len(kept) == 1 else _at(kept, t)
+
+
+def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps):
+    time, (batch, units) = len(xs), h.shape
+
+    def step(t, carry):
+        c, h, cs, hs, gates = carry
+        gates = _put(gates, _activate(_products(_at(xs, t), h, weights, dtype) + shift), t)
+        # Written once, and read from where it was written: without the barrier it is made twice.
+        gates = lax.optimization_barrier(gates)
+        c, h = _update(c, _at(gates, t), _kept_at(kept, t), keep)
+        return c, h, _put(cs, c, t), _put(hs, h, t), gates
+
+    stored = (jnp.zeros((time, batch, size)) for size in (units, units, 4 * units))
+    *last, cs, hs, gates = lax.fori_loop(0, time if steps is None else steps, step, (c, h, *stored))
+    return (hs, tuple(last)), (xs, weights, kept, steps, c, h, cs, hs, gates)
 
 
 def _recur_backward(keep, dtype, saved, cotangents):
-    # The scan carries only the recurrence backwards; each weight gradient is then one large product over time x batch,
-    # instead of an outer product and a read-modify-write of the whole gradient at every step.
-    xs, weights, c0, h0, kept, cs, hs, gates = saved
+    # The loop carries only the recurrence backwards; each weight gradient is one large product over a chunk of time x
+    # batch, instead of an outer product and a read-modify-write of the whole gradient at every step.
+    xs, weights, kept, steps, c0, h0, cs, hs, gates = saved
     d_hs, (d_c, d_h) = cotangents
-    inputs = xs.shape[2]
-    back = weights[inputs:].T
+    time, batch, inputs = xs.shape
+    back_x, back_h = weights[:inputs].T, weights[inputs:].T
 
-    def step(carry, now):
-        d_c, d_h, d_shift = carry
-        c, c_before, (i, g, f, o), d_out, kept_now = now
-        g_kept = g if kept_now is None else jnp.where(kept_now, g / keep, 0.0)
-        d_h = d_h + d_out
-        tanh_c = jnp.tanh(c)
+    def step(t, place, carry):
+        d_c, d_h, d_shift, d_gates = carry
+        i, g, f, o = jnp.split(_at(gates, t), 4, axis=1)
+        kept_now = _kept_at(kept, t)
+        g_kept, i_kept = (g, i) if kept_now is None else (jnp.where(kept_now, a / keep, 0.0) for a in (g, i))
+        c_before = jnp.where(t == 0, c0, _at(cs, jnp.maximum(t - 1, 0)))
+        d_h = d_h + _at(d_hs, t)
+        tanh_c = jnp.tanh(_at(cs, t))
         d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        d_g = d_c * i if kept_now is None else jnp.where(kept_now, d_c * i / keep, 0.0)
-        d_gates = jnp.concatenate(
+        d_now = jnp.concatenate(
             [
                 d_c * g_kept * i * (1 - i),
-                d_g * (1 - g * g),
+                d_c * i_kept * (1 - g * g),
                 d_c * c_before * f * (1 - f),
                 d_h * tanh_c * o * (1 - o),
             ],
             axis=1,
         )
-        return (d_c * f, product(d_gates, back, dtype), d_shift + d_gates), d_gates
+        d_gates = lax.optimization_barrier(_put(d_gates, d_now, place))
+        d_now = _at(d_gates, place)
+        # The shift's gradient is summed in the carry: it stays in cache, where a sum afterwards would read all again.
+        return d_c * f, product(d_now, back_h, dtype), d_shift + d_now, d_gates
 
-    before = jnp.concatenate([c0[None], cs[:-1]])
-    # The shift's gradient is summed in the carry: it stays in cache, where a sum afterwards would read it all again.
-    start = (d_c, d_h, jnp.zeros((xs.shape[1], weights.shape[1])))
-    (d_c, d_h, d_shift), d_gates = lax.scan(step, start, (cs, before, gates, d_hs, kept), reverse=True)
-    flat = d_gates.reshape(-1, d_gates.shape[2])
-    h_before = jnp.concatenate([h0[None], hs[:-1]]).reshape(-1, hs.shape[2])
-    d_weights = jnp.concatenate([product(xs.reshape(-1, inputs).T, flat, dtype), product(h_before.T, flat, dtype)])
-    d_xs = product(d_gates, weights[:inputs].T, dtype)
-    return d_xs, d_weights, d_shift, d_c, d_h, None
+    size, total = (time, time) if steps is None else (min(_CHUNK, time), steps)
+
+    def chunk(n, carry):
+        # From the last step back; what is left for the first chunk fills its rows from the first on, zeros the others.
+        *carry, d_weights, d_xs = carry
+        first = jnp.maximum(total - (n + 1) * size, 0)
+        count = size if steps is None else jnp.minimum(size, total - n * size)
+        d_gates = jnp.zeros((size, batch, 4 * hs.shape[2]))
+        *carry, d_gates = lax.fori_loop(
+            0, count, lambda m, now: step(first + count - 1 - m, count - 1 - m, now), (*carry, d_gates)
+        )
+        flat = d_gates.reshape(size * batch, -1)
+        h_before = jnp.where(
+            first == 0,
+            jnp.concatenate([h0[None], hs[: size - 1]]),
+            lax.dynamic_slice_in_dim(hs, jnp.maximum(first - 1, 0), size),
+        )
+        read = jnp.concatenate([lax.dynamic_slice_in_dim(xs, first, size), h_before], axis=2)
+        # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
+        read = lax.optimization_barrier(read.reshape(size * batch, -1).T)
+        d_weights = d_weights + product(read, flat, dtype)
+        d_now = product(flat, back_x, dtype).reshape(size, batch, inputs)
+        d_now = d_now + lax.dynamic_slice_in_dim(d_xs, first, size)
+        return (*carry, d_weights, lax.dynamic_update_slice_in_dim(d_xs, d_now, first, 0))
+
+    start = (d_c, d_h, jnp.zeros(gates.shape[1:]), jnp.zeros(weights.shape), jnp.zeros(xs.shape))
+    end = chunk(0, start) if steps is None else lax.fori_loop(0, -(-steps // size), chunk, start)
+    d_c, d_h, d_shift, d_weights, d_xs = end
+    return d_xs, d_weights, d_shift, d_c, d_h, None, None
 
 
 _recur.defvjp(_recur_forward, _recur_backward)

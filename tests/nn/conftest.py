@@ -28,8 +28,8 @@ def always_quick_to_compile(quick_to_compile):
 def make_cell() -> Callable[..., nnx.Module]:
     """Makes a cell of 3 inputs, 4 units and 2 constants; no weight is 0 or 1 as at the start, so that all counts."""
 
-    def make(kind: str, **options) -> nnx.Module:
-        cell = nnx.eval_shape(lambda: CELLS[kind](INPUTS, UNITS, constants=CONSTANTS, rngs=nnx.Rngs(0), **options))
+    def make(kind: str, inputs: int = INPUTS, **options) -> nnx.Module:
+        cell = nnx.eval_shape(lambda: CELLS[kind](inputs, UNITS, constants=CONSTANTS, rngs=nnx.Rngs(0), **options))
         rng = np.random.default_rng(1)
         graph, state = nnx.split(cell)
         return nnx.merge(graph, jax.tree.map(lambda w: jnp.asarray(rng.normal(0.2, 0.6, w.shape), jnp.float32), state))

@@ -79,6 +79,42 @@ def test_backward_is_autodiff_of_a_plain_scan(make_cell, inputs, left_out):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("columns", [5, 9])
+@pytest.mark.parametrize("steps", [1, 15, 16, 17, 37])
+def test_stopping_early_is_a_shorter_run(make_cell, steps, columns):
+    """Outputs, last state and all gradients; what lies behind the stop is neither read nor written."""
+    cell = make_cell("lstm", keep=KEEP, inputs=columns)
+    rng = np.random.default_rng(0)
+    time, batch, units = 37, 3, cell.units
+    xs = rng.normal(size=(time, batch, columns)).astype(np.float32)
+    state = tuple(rng.normal(size=(batch, units)).astype(np.float32) for _ in range(2))
+    kept = rng.random((time, batch, units)) < KEEP
+    weighting = rng.normal(size=(steps + 2, batch, units)).astype(np.float32)
+    graph, parameters = nnx.split(cell)
+
+    def loss(parameters, xs, state, length):
+        outputs, last = nnx.merge(graph, parameters)(xs, state, None, kept[: len(xs)], length)
+        return jnp.sum(jnp.concatenate([outputs[:steps], jnp.stack(last)]) * weighting)
+
+    both = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))
+    value, (weights, d_xs, first) = both(parameters, xs, state, jnp.int32(steps))
+    expected, (weights_short, d_xs_short, first_short) = both(parameters, xs[:steps], state, None)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(d_xs[:steps], d_xs_short, rtol=1e-4, atol=1e-5)
+    assert not np.any(d_xs[steps:])
+    for a, b in zip(jax.tree.leaves((weights, first)), jax.tree.leaves((weights_short, first_short)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_one_mask_for_all_steps_is_that_mask_at_every_step(make_cell, inputs):
+    cell = make_cell("lstm", keep=KEEP)
+    given = inputs(cell)
+    once, every = given["kept"][:1], np.broadcast_to(given["kept"][:1], given["kept"].shape)
+    ours, theirs = (gradients(cell, given | {"kept": kept}, plain=False) for kept in (once, every))
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
 def test_gradient_of_the_last_state_alone(make_cell, inputs):
     """Nothing is read but the last c, or the last h: the outputs' own gradients are zero."""
     cell = make_cell("lstm")

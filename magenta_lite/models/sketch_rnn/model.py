@@ -169,7 +169,8 @@ class Model(nnx.Module):
         if self.conditional:
             mean, log_var = self._posterior(batch, keys[:, 0] if train else None)
             z = latent.draw(keys[:, 1], mean, log_var)
-        outputs = self._teacher_forced(rows, z, batch, keys[:, 2:] if train else None)
+        read = None if everywhere or not train else length.max() + 1
+        outputs = self._teacher_forced(rows, z, batch, keys[:, 2:] if train else None, read)
         offsets, pen, right = self._nats(outputs, rows, length)
 
         position = jnp.arange(pen.shape[0])[:, None]
@@ -314,23 +315,27 @@ class Model(nnx.Module):
         finals = []
         for number, (cell, xs) in enumerate(((self.forward, rows), (self.backward, backward))):
             kept = self._kept(cell, None if keys is None else _fold(keys, number), steps)
-            outputs, _ = cell(xs, initial_state(cell, size), label, kept)
+            outputs, _ = cell(xs, initial_state(cell, size), label, kept, length.max())
             # What a cell says behind the last point is never read, so padding needs no mask.
             finals.append(jnp.take_along_axis(outputs, last, axis=0)[0])
         final = jnp.concatenate(finals, axis=1)
         return self.mean(final), self.log_var(final)
 
     def _kept(self, cell: Cell, keys: jax.Array | None, steps: int) -> jax.Array | None:
-        """The recurrent dropout mask [steps, B, units], or None."""
+        """The recurrent dropout mask [steps or 1, B, units], or None."""
         if keys is None or cell.keep == 1.0:
             return None
         if self.dropout_mask == "step":
             return dropout.masks(keys, cell.keep, steps, cell.units)
-        once = dropout.masks(keys, cell.keep, 1, cell.units)
-        return jnp.broadcast_to(once, (steps, *once.shape[1:]))
+        return dropout.masks(keys, cell.keep, 1, cell.units)
 
-    def _teacher_forced(self, rows: jax.Array, z: jax.Array | None, batch: Batch, keys: jax.Array | None) -> jax.Array:
-        """Outputs [P + 1, B, 3 + 6 M] for rows [P + 2, B, 5]; keys [B, 2] for dropout, or None."""
+    def _teacher_forced(
+        self, rows: jax.Array, z: jax.Array | None, batch: Batch, keys: jax.Array | None, read: jax.Array | None = None
+    ) -> jax.Array:
+        """Outputs [P + 1, B, 3 + 6 M] for rows [P + 2, B, 5]; keys [B, 2] for dropout, or None.
+
+        read: how many of them are of use, None for all.
+        """
         xs, constants = rows[:-1], self._constants(z, batch)
         state = self._first_state(z, rows.shape[1])
         steps = xs.shape[0]
@@ -342,7 +347,7 @@ class Model(nnx.Module):
                 constants = None
             keep = dropout.masks(_fold(keys[:, 1], 0), self.input_keep, steps, xs.shape[2])
             xs = jnp.where(keep, xs / self.input_keep, 0)
-        hs, _ = self.decoder(xs, state, constants, kept)
+        hs, _ = self.decoder(xs, state, constants, kept, read)
         if keys is not None and self.output_keep < 1:
             keep = dropout.masks(_fold(keys[:, 1], 1), self.output_keep, steps, hs.shape[2])
             hs = jnp.where(keep, hs / self.output_keep, 0)
