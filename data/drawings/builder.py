@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.prepare import SPLITS, Drawings, Item
-from data.quickdraw.lines import key_of, rows
+from data.quickdraw.lines import key_of, texts
 from data.quickdraw.sources import ENDINGS, Member, plain
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError
@@ -135,7 +135,8 @@ def _other(path: Path, folder: Path, epsilon: float) -> Iterator[tuple[str, Item
     if not _is_readable(path):
         yield name, Item(name, "", label or _own_name(folder), name, _UNREADABLE)
         return
-    for number, row in rows(Member(path)):
+    for number, text in texts(Member(path)):
+        row = ndjson.parse(text)
         key = key_of(row, name, number)
         said = None if isinstance(row, Rejected) else plain(ndjson.word(row) or "")
         mine = label or said or _own_name(folder)

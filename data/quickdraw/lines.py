@@ -3,15 +3,18 @@
 import array
 import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from data.prepare import SPLITS, Drawings, Item
-from data.quickdraw.sources import DAMAGE, Member, plain
+from data.quickdraw.sources import DAMAGE, Member, opened_archives, plain
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.sketch import ndjson
@@ -19,6 +22,9 @@ from magenta_lite.sketch.simplification import as_published
 from magenta_lite.sketch.strokes import from_polylines
 
 _OTHER = len(SPLITS)  # in the place of a split: a line of a class that was not asked for
+
+# What a line is before it is looked at closely: kept if it can be, sure to be rejected, or of a class not asked for.
+_GOOD, _BAD, _FOREIGN = range(3)
 
 _DAMAGED = Rejected("the file is damaged: the rest of it cannot be read")
 
@@ -58,15 +64,17 @@ class QuickDrawLines(Drawings):
     def drawings(self, split: str) -> Iterator[Item]:
         """Yields the drawings of one file after the other, named by their keys ("cat/5201136883597312")."""
         labels = {spaced(label): label for label in self.labels}
-        for file, splits in zip(self.files, self.plan.splits, strict=True):
-            wanted = splits == SPLITS.index(split)
-            if not wanted.any():
-                continue
-            for (number, row), mine in zip(rows(file), wanted, strict=True):
-                if mine:
-                    label = labels.get(spaced(_label(row, file)), "")  # none, where the line is no drawing
-                    name = f"{label}/{key_of(row, file.name, number)}"
-                    yield Item(file.name, f"line {number}", label, name, self._strokes(row))
+        with opened_archives(self.files) as archives:
+            for file, splits in zip(self.files, self.plan.splits, strict=True):
+                wanted = splits == SPLITS.index(split)
+                if not wanted.any():
+                    continue
+                for (number, text), mine in zip(texts(file, archives), wanted, strict=True):
+                    if mine:
+                        row = ndjson.parse(text)
+                        label = labels.get(spaced(_label(row, file)), "")  # none, where the line is no drawing
+                        name = f"{label}/{key_of(row, file.name, number)}"
+                        yield Item(file.name, f"line {number}", label, name, self._strokes(row))
 
     def count(self, split: str) -> int:
         """Lines of the split."""
@@ -108,37 +116,44 @@ def plan(files: Sequence[Member], classes: Sequence[str] | None, *, recognized: 
       UserError: a class of which there is no drawing.
     """
     asked = None if classes is None else {spaced(name): place for place, name in enumerate(classes)}
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}  # as they are first spelled, by their name with spaces
     others: collections.Counter[str] = collections.Counter()
     places, states = array.array("d"), []
-    for file in files:
-        state = bytearray()  # 0: may be kept, 1: is going to be rejected, 2: of another class
-        for number, row in rows(file):
-            label = _label(row, file)
-            bad = isinstance(row, Rejected)
-            if not bad and asked is not None and spaced(label) not in asked:
-                others[label] += 1
-                state.append(2)
-                continue
-            if not bad:
-                found.setdefault(spaced(label), label)
-            state.append(bad or (recognized and row.get("recognized") is not True))
-            places.append(place(key_of(row, file.name, number)))
-        states.append(np.frombuffer(bytes(state), np.uint8))
+    with opened_archives(files) as archives:
+        for file in tqdm(files, desc="reading keys", unit=" files", leave=False, disable=None):
+            state = bytearray()
+            for number, text in texts(file, archives):
+                row = ndjson.parse(text)
+                label = _label(row, file)
+                if isinstance(row, Rejected):
+                    state.append(_BAD)
+                elif asked is not None and spaced(label) not in asked:
+                    others[label] += 1
+                    state.append(_FOREIGN)
+                    continue
+                else:
+                    labels.setdefault(spaced(label), label)
+                    state.append(_BAD if recognized and row.get("recognized") is not True else _GOOD)
+                places.append(place(key_of(row, file.name, number)))
+            states.append(np.frombuffer(bytes(state), np.uint8))
     for name in classes or ():
-        if spaced(name) not in found:
-            known = {*found.values(), *others}
+        if spaced(name) not in labels:
+            known = {*labels.values(), *others}
             hint = nearest(name.replace("_", " "), known) if known else "there are no drawings at all"
             raise UserError(f"no class {name!r} in {_places(files)}: {hint}")
-    order = (lambda name: asked[name]) if asked is not None else None
-    labels = tuple(found[name] for name in sorted(found, key=order))
     state = np.concatenate(states) if states else np.zeros(0, np.uint8)
     splits, notes = _assign(state, np.frombuffer(places, np.float64), shares)
     if others:
         notes.append(f"left alone, of other classes than asked for: {others.total():,}")
     ends = np.cumsum([len(part) for part in states])[:-1]
     counts = np.bincount(splits, minlength=len(SPLITS))[: len(SPLITS)]
-    return Plan(labels, tuple(np.split(splits, ends)), tuple(map(int, counts)), tuple(notes))
+    order = None if asked is None else asked.__getitem__
+    return Plan(
+        tuple(labels[name] for name in sorted(labels, key=order)),
+        tuple(np.split(splits, ends)),
+        tuple(map(int, counts)),
+        tuple(notes),
+    )
 
 
 def spaced(name: str) -> str:
@@ -148,13 +163,13 @@ def spaced(name: str) -> str:
 
 def _assign(state: NDArray, places: NDArray, shares: Sequence[float]) -> tuple[NDArray[np.uint8], list[str]]:
     """The splits [lines] of lines in these states, of which all but those of other classes have places."""
-    bad = state[state < 2] == 1
+    bad = state[state != _FOREIGN] == _BAD
     mine = np.empty(len(places), np.uint8)
     # Only what may be kept can fill a split that would be empty.
     mine[~bad], moved = assign(places[~bad], shares)
     mine[bad], _ = assign(places[bad], shares)
     splits = np.full(len(state), _OTHER, np.uint8)
-    splits[state < 2] = mine
+    splits[state != _FOREIGN] = mine
     return splits, [
         f"put into {split}, which would have been empty: {count:,}"
         for split, count in zip(SPLITS, moved, strict=True)
@@ -162,13 +177,15 @@ def _assign(state: NDArray, places: NDArray, shares: Sequence[float]) -> tuple[N
     ]
 
 
-def rows(file: Member) -> Iterator[tuple[int, dict[str, Any] | Rejected]]:
-    """The JSON objects of a file with the numbers of their lines; what is damaged is Rejected, and the last one."""
+def texts(
+    file: Member, archives: Mapping[Path, zipfile.ZipFile] = MappingProxyType({})
+) -> Iterator[tuple[int, bytes | Rejected]]:
+    """The lines of a file with their numbers; what is damaged is Rejected, and the last one."""
     number = 0
     try:
-        with file.open() as content:
-            for number, row in ndjson.rows(content):
-                yield number, row
+        with file.open(archives) as content:
+            for number, text in ndjson.texts(content):
+                yield number, text
     except DAMAGE:
         yield number + 1, _DAMAGED
 

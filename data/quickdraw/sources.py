@@ -5,7 +5,7 @@ import dataclasses
 import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -35,18 +35,28 @@ class Member:
         return PurePosixPath(self.name).name.removesuffix(".gz").removesuffix(".ndjson") or "drawing"
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[IO[bytes] | gzip.GzipFile]:
-        """The content, open for reading from the beginning; raises one of DAMAGE where it cannot be read."""
+    def open(self, archives: Mapping[Path, zipfile.ZipFile]) -> Iterator[IO[bytes] | gzip.GzipFile]:
+        """The content, open for reading from the beginning; raises one of DAMAGE where it cannot be read.
+
+        archives: as opened_archives gives them.
+        """
         with contextlib.ExitStack() as stack:
             file: IO[bytes] | gzip.GzipFile
             if self.inner is None:
                 file = stack.enter_context(self.path.open("rb"))
             else:
-                archive = stack.enter_context(zipfile.ZipFile(self.path))
-                file = stack.enter_context(archive.open(self.inner))
+                file = stack.enter_context(archives[self.path].open(self.inner))
             if self.name.endswith(".gz"):
                 file = stack.enter_context(gzip.GzipFile(fileobj=file))
             yield file
+
+
+@contextlib.contextmanager
+def opened_archives(files: Iterable[Member]) -> Iterator[dict[Path, zipfile.ZipFile]]:
+    """The zips that files are in, by path; to open one takes as long as to read a few small files inside."""
+    with contextlib.ExitStack() as stack:
+        paths = sorted({file.path for file in files if file.inner is not None})
+        yield {path: stack.enter_context(zipfile.ZipFile(path)) for path in paths}
 
 
 def is_ndjson(path: Path) -> bool:

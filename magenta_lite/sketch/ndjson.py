@@ -78,10 +78,10 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
             out.close()
 
 
-def rows(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, dict[str, Any] | Rejected]]:
-    """The JSON objects of an open file, in order, with the numbers of their lines; blank lines are passed over.
+def texts(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, bytes | Rejected]]:
+    """The lines of an open file, in order, with their numbers; blank ones are passed over.
 
-    What is no JSON object, or longer than LONGEST, is Rejected; no more than one line is held in memory.
+    What is longer than LONGEST is Rejected; no more than one line is held in memory.
     """
     number = 0
     while text := file.readline(LONGEST + 1):
@@ -91,7 +91,7 @@ def rows(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, dict[str, Any] 
                 pass
             yield number, Rejected(f"line longer than {LONGEST >> 20} MB")
         elif not text.isspace():
-            yield number, _row(text)
+            yield number, text
 
 
 def polylines(row: Mapping[str, Any]) -> Lines | Rejected:
@@ -124,14 +124,18 @@ def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     stem = path.name.removesuffix(".gz").removesuffix(".ndjson")
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         try:
-            for number, row in rows(file):
+            for number, text in texts(file):
                 name = f"{path.name}:{number}"
+                row = parse(text)
                 yield name, row if isinstance(row, Rejected) else _example(row, name, stem)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"cannot read {path}: {error}") from None
 
 
-def _row(text: bytes) -> dict[str, Any] | Rejected:
+def parse(text: bytes | Rejected) -> dict[str, Any] | Rejected:
+    """The JSON object of a line; Rejected if it is none, or was rejected before."""
+    if isinstance(text, Rejected):
+        return text
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
