@@ -241,6 +241,9 @@ def report(out: Path, builder: Drawings) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for split in SPLITS:
         lines += [f"rejected from {split}: {count:,} {reason}" for reason, count in _reasons(builder, split).items()]
+    missing = [label for label, count in builder.kept["train"].items() if not count]
+    if missing:
+        lines.append(f"nothing to train on of {len(missing)} of {len(builder.labels)} classes: {', '.join(missing)}")
     lines += builder.notes
     train = ["python", "train.py", "--config=configs/sketch_rnn.py", "--workdir=runs/NAME", f"--config.data.dir={out}"]
     return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.line_files import ENDINGS, Member, key_of, plain, texts
 from data.prepare import SPLITS, Drawings, Item
-from data.quickdraw.lines import key_of, texts
-from data.quickdraw.sources import ENDINGS, Member, plain
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.sketch import ndjson, svg_reading

@@ -3,11 +3,11 @@
 import hashlib
 from pathlib import Path
 
+from data.line_files import Member, is_ndjson, members
 from data.prepare import Origin, command_line, hash_file, prepare
 from data.quickdraw import published
 from data.quickdraw.builder import QuickDraw
 from data.quickdraw.lines import QuickDrawLines, choose, plan, spaced
-from data.quickdraw.sources import Member, is_ndjson, members
 from data.splits import SHARES, check_shares
 from magenta_lite.command import run
 from magenta_lite.errors import UserError, nearest
@@ -68,9 +68,10 @@ def main(
             ),
         )
         return 0
-    for flag in ("recognized", "split"):
-        if flags[flag] is not None:
-            raise UserError(f"--{flag}: sketchrnn files are split and do not say it: add --format=simplified")
+    if recognized:
+        raise UserError("--recognized: sketchrnn files do not say which drawings were: add --format=simplified")
+    if split is not None:
+        raise UserError("--split: sketchrnn files are split already: leave it out, or add --format=simplified")
     arrays = _arrays(classes, source, folder, url)
     target = _target(out, classes)
     origin = Origin(
@@ -114,9 +115,9 @@ def _arrays(classes: list[str], source: str | None, cache: Path, url: str | None
         _no_all(classes)
         return {name: published.download(name, "sketchrnn", cache, url) for name in classes}
     folder = Path(source)
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.is_file() and folder.suffix == ".npz"):
         raise UserError(f"--source={folder}: no such folder")
-    held = {path.stem: path for path in sorted(folder.glob("*.npz"))}
+    held = {path.stem: path for path in (sorted(folder.glob("*.npz")) if folder.is_dir() else [folder])}
     if not held:
         raise UserError(f"no class {classes[0]!r} in --source={folder}: it holds no .npz files")
     if classes == ["all"]:

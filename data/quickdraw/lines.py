@@ -3,18 +3,16 @@
 import array
 import collections
 import dataclasses
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.line_files import Member, key_of, opened_archives, plain, texts
 from data.prepare import SPLITS, Drawings, Item
-from data.quickdraw.sources import DAMAGE, Member, opened_archives, plain
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.sketch import ndjson
@@ -25,8 +23,6 @@ _OTHER = len(SPLITS)  # in the place of a split: a line of a class that was not 
 
 # What a line is before it is looked at closely: kept if it can be, sure to be rejected, or of a class not asked for.
 _GOOD, _BAD, _FOREIGN = range(3)
-
-_DAMAGED = Rejected("the file is damaged: the rest of it cannot be read")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,29 +173,9 @@ def _assign(state: NDArray, places: NDArray, shares: Sequence[float]) -> tuple[N
     ]
 
 
-def texts(
-    file: Member, archives: Mapping[Path, zipfile.ZipFile] = MappingProxyType({})
-) -> Iterator[tuple[int, bytes | Rejected]]:
-    """The lines of a file with their numbers; what is damaged is Rejected, and the last one."""
-    number = 0
-    try:
-        with file.open(archives) as content:
-            for number, text in ndjson.texts(content):
-                yield number, text
-    except DAMAGE:
-        yield number + 1, _DAMAGED
-
-
 def _label(row: dict[str, Any] | Rejected, file: Member) -> str:
     word = None if isinstance(row, Rejected) else ndjson.word(row)
     return plain(word or "") or file.stem
-
-
-def key_of(row: dict[str, Any] | Rejected, file: str, number: int) -> str:
-    """What decides on the split of a line of a file: its key_id, or where it stands if it has none."""
-    key = None if isinstance(row, Rejected) else row.get("key_id")
-    text = plain(str(key)) if isinstance(key, str | int) and not isinstance(key, bool) else ""
-    return text or f"{file}:{number}"
 
 
 def _places(files: Sequence[Member]) -> str:

@@ -231,3 +231,9 @@ def test_the_published_sketchrnn_files_write_dots_as_we_do(shared):
     drawings = npz.read(shared("data/quickdraw/sketchrnn/face.npz"), "train")
     dots = sum(int((~drawing[1:, :2].any(axis=1) & (drawing[1:, 2] == 1)).sum()) for drawing in drawings)
     assert dots > 500
+
+
+def test_classes_without_a_drawing_to_train_on_are_named(build, capsys):
+    (build.source / "all.ndjson").write_text(rows("ant", 40) + rows("bee", 2, recognized=False))
+    build(recognized=True)
+    assert "nothing to train on of 1 of 2 classes: bee\n" in capsys.readouterr().out

@@ -7,14 +7,19 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Any
 
-from magenta_lite.errors import UserError
+from magenta_lite.errors import Rejected, UserError
+from magenta_lite.sketch import ndjson
 
 ENDINGS = (".ndjson", ".ndjson.gz")
 
 DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What reading a damaged, encrypted or unknown kind of file raises."""
+
+
+_DAMAGED = Rejected("the file is damaged: the rest of it cannot be read")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,26 @@ def members(source: Path) -> list[Member]:
     if not found:
         raise UserError(f"--source={source} holds no files that end in {' or '.join(ENDINGS)}")
     return sorted(found, key=lambda member: member.name)
+
+
+def texts(
+    file: Member, archives: Mapping[Path, zipfile.ZipFile] = MappingProxyType({})
+) -> Iterator[tuple[int, bytes | Rejected]]:
+    """The lines of a file with their numbers; what is damaged is Rejected, and the last one."""
+    number = 0
+    try:
+        with file.open(archives) as content:
+            for number, text in ndjson.texts(content):
+                yield number, text
+    except DAMAGE:
+        yield number + 1, _DAMAGED
+
+
+def key_of(row: dict[str, Any] | Rejected, file: str, number: int) -> str:
+    """What decides on the split of a line of a file: its key_id, or where it stands if it has none."""
+    key = None if isinstance(row, Rejected) else row.get("key_id")
+    text = plain(str(key)) if isinstance(key, str | int) and not isinstance(key, bool) else ""
+    return text or f"{file}:{number}"
 
 
 def plain(text: str) -> str:
