@@ -140,7 +140,7 @@ class _Painter:
         elif kind in _CONTAINERS:
             affine = affine @ _transform(element)
             if kind == "svg":
-                inner, viewport = self._viewport(element, viewport, outermost=self.page is None)
+                inner, viewport = self._viewport(element, viewport, outermost=element is self.tree.root)
                 affine = affine @ inner
             children = element.children
             if kind == "switch":
@@ -213,16 +213,20 @@ class _Painter:
         sizes = []
         for axis, name in enumerate(("width", "height")):
             text = style.get(name, "auto")
-            sizes.append(number("100%" if text == "auto" else text, around[axis]))
+            try:
+                sizes.append(number("100%" if text == "auto" else text, around[axis]))
+            except UnreadableError:
+                if not outermost:
+                    raise
+                sizes.append(around[axis])  # "100vw": how large a page is shown does not change what is on it
         width, height = sizes
         if width <= 0 or height <= 0:
             raise UnreadableError("svg element without a size")
         corner = 0j
         if not outermost:
             corner = complex(*(number(style.get(name, "0"), around[axis]) for axis, name in enumerate("xy")))
-        else:
-            known = box is not None or ("width" in style and "height" in style)
-            self.page = (width, height) if known else (math.inf, math.inf)
+        elif box is not None or ("width" in style and "height" in style):
+            self.page = width, height
         if box is None:
             return Affine(origin=corner), (width, height)
         return Affine(origin=corner) @ _fit(box, (width, height), style), (box[2], box[3])
@@ -234,10 +238,9 @@ class _Painter:
         corners = moved[0].hull()
         if len(set(corners)) != 4:
             return False
-        xs, ys = [point.real for point in corners], [point.imag for point in corners]
         slack = 0.005 * max(self.page)
-        width, height = self.page
-        return min(*xs, *ys) <= slack and max(xs) >= width - slack and max(ys) >= height - slack
+        sides = ([point.real for point in corners], self.page[0]), ([point.imag for point in corners], self.page[1])
+        return all(min(values) <= slack and max(values) >= side - slack for values, side in sides)
 
 
 def _fit(box: list[float], size: Size, style: Mapping[str, str]) -> Affine:

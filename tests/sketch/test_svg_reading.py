@@ -265,6 +265,10 @@ def test_the_paper_is_no_part_of_the_drawing():
     scale = np.ptp(np.concatenate(found.lines), axis=0).max() / np.ptp(np.concatenate(lines_), axis=0).max()
     np.testing.assert_allclose(back[:, :2], strokes[:, :2] * scale, atol=0.05)
     np.testing.assert_array_equal(back[:, 2], strokes[:, 2])
+    page = 'viewBox="0 0 10 10" width="100vw"'
+    assert lines('<rect width="100%" height="100%"/>' + LINE, page) == [[[0, 0], [4, 0]]]
+    assert len(lines('<rect width="10" height="5"/>' + LINE, page)) == 2
+    assert len(lines(LINE + '<rect width="10" height="10"/>', page)) == 2
     frame = '<rect width="10" height="10" stroke="black"/>'
     assert len(lines(frame + LINE, 'viewBox="0 0 10 10"')) == 2
 
