@@ -206,6 +206,15 @@ def test_drawings_from_elsewhere_come_in_the_size_of_the_data(tmp_path):
     whole, beginning = (example["strokes"] for _, example in codec.read(path))
     assert whole.tolist() == [[510.0, 0.0, 0.0], [0.0, 200.0, 1.0]]
     assert beginning.tolist() == [[100.0, 0.0, 1.0]]
+    svg = '<svg xmlns="http://www.w3.org/2000/svg"><path stroke="red" d="M5 5h10v{}"/></svg>'
+    (tmp_path / "a.svg").write_text(svg.format(5))
+    (tmp_path / "b.svg").write_text(svg.format("?"))
+    ((name, own),) = codec.read(tmp_path / "a.svg")
+    assert name == own["name"] == "a.svg"
+    assert own["strokes"].tolist() == [[510.0, 0.0, 0.0], [0.0, 256.0, 1.0]]
+    assert list(codec.read(tmp_path / "b.svg")) == [("b.svg", Rejected("path data that cannot be read"))]
+    with pytest.raises(UserError, match=r"cannot read .*none\.svg: no such file"):
+        codec.read(tmp_path / "none.svg")
     foreign = codec.adapt({"strokes": np.array([[3, 0, 0], [0, -6, 1]], np.int16), "label": "ant"})
     assert foreign["strokes"].tolist() == [[255.0, 0.0, 0.0], [0.0, -510.0, 1.0]]
     assert foreign["label"] == "ant"
