@@ -51,23 +51,34 @@ def log_density(mixture: Mixture, x: jax.Array, y: jax.Array) -> jax.Array:
     return jax.nn.logsumexp(weighted, axis=-1) - jax.nn.logsumexp(mixture.logits, axis=-1)
 
 
-def sample(key: jax.Array, mixture: Mixture, temperature: jax.Array) -> jax.Array:
-    """One point [2] of one mixture [M]: weights pi^(1/T), variance times T (Ha & Eck 2017, section 3.3).
+def sample(uniform: jax.Array, mixture: Mixture, temperature: jax.Array) -> jax.Array:
+    """Points [..., 2] of mixtures [..., M]: weights pi^(1/T), variance times T (Ha & Eck 2017, section 3.3).
 
-    temperature: a scalar >= 0; at 0 the mean of the heaviest component. The published Python sampler multiplies the
-    *deviation* by T instead; for its pictures at temperature T ask for T^2 here.
+    uniform: [..., 3] in [0, 1), the noise. temperature: [...] or a scalar, >= 0; at 0 the mean of the heaviest
+    component. The published Python sampler multiplies the *deviation* by T instead; for its pictures at temperature T
+    ask for T^2 here.
     """
-    key_component, key_point = jax.random.split(key)
-    j = categorical(key_component, mixture.logits, temperature)
-    mean = jnp.stack([mixture.mu_x[j], mixture.mu_y[j]])
-    sigma = jnp.exp(jnp.stack([mixture.log_sigma_x[j], mixture.log_sigma_y[j]]))
-    a, b = jax.random.normal(key_point, (2,))
-    rho = mixture.rho[j]
-    unit = jnp.stack([a, rho * a + jnp.sqrt(1 - rho * rho) * b])
-    return mean + jnp.sqrt(temperature) * sigma * unit
+    j = categorical(uniform[..., 0], mixture.logits, temperature)
+    chosen = jax.nn.one_hot(j, mixture.logits.shape[-1], dtype=bool)
+    _, mu_x, mu_y, log_sigma_x, log_sigma_y, rho = (jnp.where(chosen, values, 0).sum(-1) for values in mixture)
+    # Two normal draws of two uniform ones (Box & Muller 1958); 1 - u is never 0.
+    radius = jnp.sqrt(-2 * temperature * jnp.log1p(-uniform[..., 1]))
+    angle = 2 * math.pi * uniform[..., 2]
+    a, b = radius * jnp.cos(angle), radius * jnp.sin(angle)
+    x = mu_x + jnp.exp(log_sigma_x) * a
+    y = mu_y + jnp.exp(log_sigma_y) * (rho * a + jnp.sqrt(1 - rho * rho) * b)
+    return jnp.stack([x, y], axis=-1)
 
 
-def categorical(key: jax.Array, logits: jax.Array, temperature: jax.Array) -> jax.Array:
-    """An index drawn from softmax(logits / T) for logits [K] and a scalar T >= 0; at 0 the largest."""
-    # argmax(logits + T gumbel) is the same draw, and needs no case for T = 0.
-    return jnp.argmax(logits + temperature * jax.random.gumbel(key, logits.shape))
+def categorical(uniform: jax.Array, logits: jax.Array, temperature: jax.Array) -> jax.Array:
+    """Indices [...] drawn from softmax(logits / T) for logits [..., K] and T >= 0; at 0 the first of the largest.
+
+    uniform: [...] in [0, 1), the noise. temperature: [...] or a scalar.
+    """
+    temperature = jnp.broadcast_to(temperature, uniform.shape)
+    # The largest weighs 1; as T goes to 0 the others go to 0, and 1e-30 is near enough.
+    away = logits - logits.max(-1, keepdims=True)
+    total = jnp.cumsum(jnp.exp(away / jnp.maximum(temperature, 1e-30)[..., None]), axis=-1)
+    # Among equals chance would choose, but not at 0.
+    at = jnp.where(temperature > 0, uniform, 0) * total[..., -1]
+    return jnp.sum(total[..., :-1] <= at[..., None], axis=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_sketch_rnn import LENGTHS, N_MAX, log_softmax, make, make_batch, make_keys, run, sampler, teacher_forced
 
-from magenta_lite.models.sketch_rnn import Model
+from magenta_lite.models.sketch_rnn import Model, decoding
 from magenta_lite.nn import latent
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
@@ -87,6 +87,52 @@ def test_a_sketch_is_its_own_keys():
         assert alone["length"][0] == many["length"][i]
         assert alone["ended"][0] == many["ended"][i]
         np.testing.assert_allclose(alone["strokes"][0], many["strokes"][i], rtol=1e-4, atol=1e-5)
+
+
+CELLS = {
+    "decoder alone": {"conditional": False},
+    "z and label": {"label_size": 2},
+    "layer_norm": {"decoder_cell": "layer_norm"},
+    "hyper": {"decoder_cell": "hyper", "conditional": False, "label_size": 2},
+}
+
+
+@pytest.mark.parametrize("options", CELLS.values(), ids=CELLS)
+def test_any_number_of_slots_draws_the_same(options, monkeypatch):
+    """Room for all at once, for 1 and for 7, which is halved twice: with beginnings, temperatures, labels and z."""
+    n, steps = 24, 20
+    model, keys, rng = make(**options), make_keys(n), np.random.default_rng(3)
+    model.output.bias[...] = model.output.bias[...].at[2].set(0.5)  # some end at once, some are cut off
+    given = {"temperature": jnp.asarray(rng.choice([0.0, 0.5, 1.5], n), jnp.float32)}
+    begun = make_batch(22, rng.permutation([0] * 8 + [1, 5, 9, 22] * 4))
+    given["prime"] = {name: begun[name] for name in ("strokes", "length")}
+    if model.conditional:
+        given["z"] = jnp.asarray(rng.normal(size=(n, 3)), jnp.float32)
+    if model.label_size:
+        given["condition"] = {"label": begun["label"]}
+    whole = sampler(model)(keys, steps, **given)
+    check_sample(whole, n, steps)
+    assert len(np.unique(whole["length"])) > 6
+    monkeypatch.setattr(decoding, "FEWEST", 1)
+    for slots in (1, 7, n):
+        monkeypatch.setattr(decoding, "SLOTS", slots)
+        drawn = sampler(model)(keys, steps, **given)
+        np.testing.assert_array_equal(drawn["length"], whole["length"])
+        np.testing.assert_array_equal(drawn["ended"], whole["ended"])
+        np.testing.assert_allclose(drawn["strokes"], whole["strokes"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("bias", "length"), [(50.0, 0), (-50.0, 9)], ids=["none begins", "none ends"])
+def test_all_end_at_once(bias, length, monkeypatch):
+    model = make(conditional=False)
+    model.output.bias[...] = model.output.bias[...].at[2].set(bias)
+    monkeypatch.setattr(decoding, "FEWEST", 2)
+    for slots in (4, 10, 256):
+        monkeypatch.setattr(decoding, "SLOTS", slots)
+        drawn = sampler(model)(make_keys(10), 9)
+        check_sample(drawn, 10, 9)
+        assert (drawn["length"] == length).all()
+        assert (drawn["ended"] == (length == 0)).all()
 
 
 def test_max_length_is_n_max_unless_given():

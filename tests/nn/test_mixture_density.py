@@ -120,12 +120,14 @@ def draws(m, temperature, seed=0):
 
 @jax.jit
 def _draws(key, m, temperature):
-    return jax.vmap(sample, in_axes=(0, None, None))(jax.random.split(key, DRAWS), m, temperature)
+    many = jax.tree.map(lambda values: jnp.broadcast_to(values, (DRAWS, *values.shape)), m)
+    return sample(jax.random.uniform(key, (DRAWS, 3)), many, temperature)
 
 
 @jax.jit
 def _indices(key, logits, temperature):
-    return jax.vmap(categorical, in_axes=(0, None, None))(jax.random.split(key, DRAWS), logits, temperature)
+    many = jnp.broadcast_to(logits, (DRAWS, *logits.shape))
+    return categorical(jax.random.uniform(key, (DRAWS,)), many, temperature)
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 2.0])
@@ -172,3 +174,24 @@ def test_categorical(temperature):
     else:
         shares = WEIGHTS ** (1 / temperature)
         assert chi_square(counts, shares / shares.sum()) < 21.1
+
+
+def test_any_noise_and_temperature_gives_an_index_that_can_be():
+    """The ends of the noise, 0 and the float before 1, with weights that vanish and weights that are equal."""
+    below_one = np.float32(1) - np.float32(2**-24)
+    rows = [[0, 0, 0], [-200, 5, 5], [5, 5, -200], [-1e6, 0, 1e6], [3e38, -3e38, 0]]
+    for noise, first in ((0.0, True), (below_one, False)):
+        for temperature in (0.0, 1e-20, 1e-6, 1.0, 1e3):
+            found = categorical(jnp.full(len(rows), noise), jnp.asarray(rows, jnp.float32), jnp.float32(temperature))
+            for index, row in zip(found, rows, strict=True):
+                assert 0 <= index < 3
+                if temperature <= 1:
+                    largest = np.flatnonzero(np.array(row) == max(row))
+                    # At 0 noise has no say, and the first of equals is taken.
+                    assert index == largest[0 if first or temperature == 0 else -1], (row, noise, temperature)
+
+
+def test_each_row_has_its_own_temperature():
+    logits = jnp.asarray(np.log(WEIGHTS), jnp.float32)
+    found = categorical(jnp.full((2, 2), 0.9), jnp.broadcast_to(logits, (2, 2, 4)), jnp.array([[0.0, 1.0], [1.0, 0.0]]))
+    np.testing.assert_array_equal(found, [[0, 2], [2, 0]])

@@ -246,7 +246,7 @@ class Model(nnx.Module):
         condition: Batch | None = None,
         max_length: int | None = None,
     ) -> dict[str, jax.Array]:
-        """Draws n sketches at once, and stops as soon as the last of them has ended (section 3.3).
+        """Draws n sketches, many at once, and stops as soon as the last of them has ended (section 3.3).
 
         Args:
           keys: [n]; each sketch depends on its own key only.
@@ -271,14 +271,17 @@ class Model(nnx.Module):
         batch = condition or {}
         if prime is None:
             prime = {"strokes": jnp.zeros((n, 0, 3)), "length": jnp.zeros(n, jnp.int32)}
-        shift = self.decoder.shift(self._constants(z, batch), n)
+        constants = self._constants(z, batch)
+        # One row serves all where sketches have nothing of their own.
+        shift = self.decoder.shift(constants, 1 if constants is None else n)
+        state = self._first_state(z, 1 if z is None else n)
 
-        def advance(state: State, rows: jax.Array) -> tuple[State, jax.Array, mixture_density.Mixture]:
+        def advance(state: State, rows: jax.Array, shift: Any) -> tuple[State, jax.Array, mixture_density.Mixture]:
             state, h = self.decoder.step(state, rows, shift)
             return state, *self._split(self.output(h))
 
         temperature = jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), (n,))
-        return unroll(advance, self._first_state(z, n), keys, temperature, prime, steps)
+        return unroll(advance, state, shift, keys, temperature, prime, steps)
 
     def _rows(self, strokes: jax.Array, length: jax.Array, total: int | None) -> jax.Array:
         """Stroke-5 rows, time first, [P + 2, B, 5]: start token, points, end tokens; P = total or T."""
