@@ -15,7 +15,7 @@ from magenta_lite import models, pipeline, workdirs
 from magenta_lite.checkpoint import restore_parameters
 from magenta_lite.errors import Rejected, UserError
 
-CHUNK = 512
+CHUNK = 4096
 """Samples drawn by one call of the program at most; more are drawn in chunks, with the same result."""
 
 Arrays = dict[str, NDArray]
@@ -67,8 +67,7 @@ class Sampler:
         samples: list[Arrays] = []
         for start in range(0, count, CHUNK):
             rows = np.arange(start, min(start + CHUNK, count))
-            # A few sizes, so that a few programs serve every count.
-            size = 1 << int(len(rows) - 1).bit_length()
+            size = _size(len(rows))
             rows = np.concatenate([rows, np.full(size - len(rows), rows[0])])
             part = jax.tree.map(lambda array, rows=rows: jnp.asarray(array)[rows], options)
             drawn = jax.device_get(self._sample(self._state, keys[rows], part))
@@ -157,6 +156,11 @@ class Sampler:
 def _spread(available: int, count: int) -> list[int]:
     """`count` numbers evenly spread over those available, or all of them."""
     return sorted(set(np.linspace(0, max(available - 1, 0), min(count, available)).astype(int).tolist()))
+
+
+def _size(count: int) -> int:
+    """What `count` samples are filled up to: few sizes, so that few programs serve every count, and little waste."""
+    return 1 << int(count - 1).bit_length() if count <= 64 else -(-count // 8) * 8
 
 
 def _stack(encoded: list[Arrays], rows: int | None = None) -> Arrays:
