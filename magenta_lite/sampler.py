@@ -18,6 +18,9 @@ from magenta_lite.errors import Rejected, UserError
 CHUNK = 4096
 """Samples drawn by one call of the program at most; more are drawn in chunks, with the same result."""
 
+READ_CHUNK = 512
+"""Examples of which one call finds the posterior: an encoder keeps what it says at every step."""
+
 Arrays = dict[str, NDArray]
 
 
@@ -83,8 +86,8 @@ class Sampler:
         """
         self.need_latent()
         parts = []
-        for start in range(0, len(encoded), CHUNK):
-            part = encoded[start : start + CHUNK]
+        for start in range(0, len(encoded), READ_CHUNK):
+            part = encoded[start : start + READ_CHUNK]
             batch = _stack(part, rows=1 << int(len(part) - 1).bit_length())
             mean, log_var = jax.device_get(self._posterior(self._state, batch))
             parts.append((mean[: len(part)], log_var[: len(part)]))
