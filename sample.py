@@ -39,7 +39,8 @@ def main() -> None:
     help_asked = "--help" in argv or "-h" in argv
     first = {"workdir": None, "mode": "generate"} | _peek(argv)
     available = dict(modes.MODES)
-    if first["workdir"] is not None:
+    if first["workdir"] is not None and first["mode"] not in available:
+        # Only then: what they import takes a second, which no other mode needs.
         family = config.load(Path(first["workdir"]) / "config.json").family
         available |= _functions(models.family(family))
     if first["mode"] not in available:
