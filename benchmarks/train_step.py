@@ -1,87 +1,166 @@
-"""Seconds a training step takes on prepared data, with everything that training does: input, augmentation, dropout.
+"""A training step of SketchRNN against two yardsticks, taken in turns in one run.
 
-    python benchmarks/train_step.py [--data=prepared/quickdraw/aaron_sheep] [--variant=default]
+    python benchmarks/train_step.py [--data=prepared/quickdraw/aaron_sheep,...] [--losses=200]
 
-Every bucket is compiled first; then `steps` steps are timed, one by one, each to its end. A window of batches holds
-every length, so the mean over whole windows is what a run takes.
+Everything that training does is timed: input, augmentation, dropout, the step to its end. The yardsticks, a page each
+in benchmarks/contestants/, pad every sketch to the longest: plain_scan.py (lax.scan, autodiff) and padded_torch.py
+(torch.nn.LSTM, `pip install torch`; it has no recurrent dropout to draw). What is left of the time is told by the share
+of the machine's product rate: 2 x multiplications of the unpadded sketches, forwards and twice that backwards, over the
+seconds, over the rate of one large product timed in the same run.
 """
 
+import json
 import os
-import runpy
 import statistics
 import subprocess
 import sys
-import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from magenta_lite.command import run
-from magenta_lite.runtime import keep_compiled, keep_memory
 
 ROOT = Path(__file__).parents[1]
 
 SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", ROOT / ".." / "shared"))
 
+YARDSTICKS = {"plain scan": "plain_scan", "torch.nn.LSTM": "padded_torch"}
+"""Name in the table -> module of benchmarks/contestants/."""
 
-def main(data: str | None = None, variant: str = "default", steps: int = 32, batch_size: int = 100) -> int:
-    """Prints the mean, median and range of `steps` steps of a SketchRNN variant.
+PRODUCT = 2 * 2048**3
+"""Operations of contestants/product.py."""
 
-    --data  prepared data; without it aaron_sheep is prepared from MAGENTA_LITE_DATA, and where it is not there the
-            benchmark is skipped
+
+class Contestant:
+    """A program of benchmarks/contestants that waits to be asked for steps."""
+
+    def __init__(self, module: str, **flags: Any):
+        words = [f"--{name}={value}" for name, value in flags.items()]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+        self._process = subprocess.Popen([sys.executable, "-m", f"benchmarks.contestants.{module}", *words], **pipes)
+        self.told: dict[str, list[float]] = {}
+        if self._process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"benchmarks.contestants.{module} {' '.join(words)} did not start")
+
+    def take(self, steps: int) -> None:
+        """Takes steps, and keeps what it tells of them."""
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        for name, values in json.loads(self._process.stdout.readline()).items():
+            self.told.setdefault(name, []).extend(values)
+
+    def forget(self) -> None:
+        self.told.clear()
+
+    def end(self) -> None:
+        self._process.communicate("\n")
+
+    @property
+    def seconds(self) -> float:
+        """The mean of a step."""
+        return statistics.mean(self.told["seconds"])
+
+
+def main(
+    data: list[str] | None = None,
+    batch_size: int = 100,
+    rounds: int = 4,
+    steps: int = 32,
+    compute_dtype: str = "float32",
+    losses: int = 0,
+    seeds: int = 3,
+) -> int:
+    """Prints seconds a step, sketches a second, ratios, and shares of the product rate.
+
+    --data    prepared data; without it aaron_sheep and omniglot are prepared from MAGENTA_LITE_DATA, and where those
+              are not there the benchmark is skipped
+    --steps   of ours in all, over the rounds; a multiple of 32 holds every length as often as a run does
+    --losses  instead of timing, trains all for so many steps from each of --seeds seeds, and compares their losses
     """
-    if data is None:
-        data, source = "prepared/quickdraw/aaron_sheep", SHARED / "data/quickdraw/sketchrnn"
-        if not Path(data).exists():
-            if not (source / "aaron_sheep.npz").exists():
-                print(f"skipped: no {source}/aaron_sheep.npz (set MAGENTA_LITE_DATA, or give --data)")
-                return 0
-            build = [
-                sys.executable,
-                "-m",
-                "data.quickdraw",
-                "--classes=aaron_sheep",
-                f"--source={source}",
-                f"--out={data}",
-            ]
-            subprocess.run(build, cwd=ROOT, check=True)
-    keep_compiled()
-    import jax
-
-    from magenta_lite import models, pipeline
-    from magenta_lite.models.sketch_rnn import Codec
-    from magenta_lite.training import Steps, fetch, make_optimizer
-
-    settings = runpy.run_path(str(ROOT / "configs/sketch_rnn.py"))["get_config"](variant)
-    prepared = pipeline.PreparedData(data)
-    codec, _ = Codec.from_data(settings.codec.to_dict(), prepared)
-    lengths = codec.lengths(prepared.lengths["train"])
-    plan = pipeline.Plan(lengths, batch_size, 0, settings.buckets)
-    run_ = Steps(models.build(settings, codec), make_optimizer(**settings.optimizer), 0, jax.local_devices()[:1])
-    state = run_.start()
-    first = {plan.batch(step)[1]: step for step in reversed(range(8 * pipeline.WINDOW))}
-    began = time.perf_counter()
-    for step in first.values():
-        batch = next(pipeline.training_batches(prepared, codec.encode, plan, step, step + 1))
-        state, sums = run_.train(state, batch)
-        fetch(sums)
-    print(f"{variant} on {data}, batch {batch_size}: {len(first)} programs in {time.perf_counter() - began:.1f} s")
-    times = []
-    began = time.perf_counter()
-    for batch in pipeline.training_batches(prepared, codec.encode, plan, 0, steps):
-        state, sums = run_.train(state, batch)
-        fetch(sums)
-        times.append(time.perf_counter() - began)
-        began = time.perf_counter()
-    mean = statistics.mean(times)
-    print(
-        f"{steps} steps: mean {mean:.3f} s, median {statistics.median(times):.3f} s, "
-        f"{min(times):.3f} to {max(times):.3f} s; {batch_size / mean:.0f} sketches a second"
-    )
-    padded = sum(plan.batch(step)[1] for step in range(steps)) * batch_size
-    real = sum(int(lengths[plan.batch(step)[0]].sum()) for step in range(steps))
-    print(f"padded points over real points: {padded / real:.2f}; {real / steps / mean:,.0f} points a second")
+    folders = data if data is not None else [found for name in ("aaron_sheep", "omniglot") if (found := _find(name))]
+    yardsticks = dict(YARDSTICKS)
+    if find_spec("torch") is None:
+        del yardsticks["torch.nn.LSTM"]
+        print("torch is not installed: its yardstick is left out (pip install torch)")
+    for folder in folders:
+        if losses:
+            _compare_losses(folder, yardsticks, batch_size, losses, seeds)
+        else:
+            _compare_times(folder, yardsticks, batch_size, rounds, steps, compute_dtype)
     return 0
 
 
+def _compare_times(
+    folder: str, yardsticks: dict[str, str], batch_size: int, rounds: int, steps: int, compute_dtype: str
+) -> None:
+    shared = {"data": folder, "batch_size": batch_size}
+    ours = {
+        f"magenta_lite, a mask a {mask}": Contestant("ours", **shared, dropout_mask=mask, compute_dtype=compute_dtype)
+        for mask in ("step", "sequence")
+    }
+    others = {f"padded {name}": Contestant(module, **shared) for name, module in yardsticks.items()}
+    product = Contestant("product", dtype=compute_dtype)
+    # Until every length has been seen, the memory that a program needs is still being taken from the system.
+    for contestant in (*ours.values(), *others.values(), product):
+        contestant.take(32 if contestant in ours.values() else 1)
+        contestant.forget()
+    for _ in range(rounds):
+        for contestant, count in (
+            *((c, steps // rounds) for c in ours.values()),
+            *((c, 1) for c in others.values()),
+            (product, 5),
+        ):
+            contestant.take(count)
+    rate = PRODUCT / statistics.median(product.told["seconds"])
+    print(f"\n{folder}, batches of {batch_size}, {compute_dtype}; large products: {rate / 1e9:.0f} GFLOP/s")
+    heads = "".join(f"{f'x {name}':>17}" for name in yardsticks)
+    print(f"{'':32}{'s a step':>9}{'sketches/s':>12}{heads}{'of the rate':>13}")
+    for name, contestant in {**ours, **others}.items():
+        ratios = "".join(f"{other.seconds / contestant.seconds:>17.2f}" for other in others.values())
+        share = ""
+        if "real" in contestant.told:
+            done = sum(operations(real, batch_size) for real in contestant.told["real"])
+            share = f"{done / sum(contestant.told['seconds']) / rate:>13.0%}"
+        print(f"{name:32}{contestant.seconds:>9.3f}{batch_size / contestant.seconds:>12.0f}{ratios}{share}")
+    told = next(iter(ours.values())).told
+    stepped, padded = sum(told["longest"]) * batch_size, sum(told["padded"])
+    print(f"points stepped over, and padded to, for each real one: {stepped / sum(told['real']):.2f}", end="")
+    print(f", {padded / sum(told['real']):.2f}")
+    for contestant in (*ours.values(), *others.values(), product):
+        contestant.end()
+
+
+def operations(points: float, sketches: int) -> float:
+    """Of the products of a step with the default model: what `points` points of `sketches` sketches need."""
+    encoder, decoder = (5 + 256) * 4 * 256, (5 + 512) * 4 * 512
+    output, once = 512 * (3 + 6 * 20), 128 * 4 * 512 + 2 * 512 * 128 + 128 * 2 * 512
+    return 3 * 2 * (points * 2 * encoder + (points + sketches) * (decoder + output) + sketches * once)
+
+
+def _compare_losses(folder: str, yardsticks: dict[str, str], batch_size: int, steps: int, seeds: int) -> None:
+    print(f"\n{folder}, batches of {batch_size}: mean L_R (pen to the end) of the last half of {steps} steps")
+    for name, module in {"magenta_lite": "ours", **{f"padded {name}": m for name, m in yardsticks.items()}}.items():
+        means = []
+        for seed in range(seeds):
+            contestant = Contestant(module, data=folder, batch_size=batch_size, seed=seed)
+            contestant.take(steps)
+            means.append(statistics.mean(contestant.told["loss"][steps // 2 :]))
+            contestant.end()
+        shown = ", ".join(f"{mean:.4f}" for mean in means)
+        print(f"{name:32}{statistics.mean(means):.4f}   seeds: {shown}", flush=True)
+
+
+def _find(name: str) -> str | None:
+    """The prepared folder of a published set, prepared from MAGENTA_LITE_DATA where it is not there yet."""
+    folder, source = f"prepared/quickdraw/{name}", SHARED / "data/quickdraw/sketchrnn"
+    if not (ROOT / folder).exists():
+        if not (source / f"{name}.npz").exists():
+            print(f"skipped {name}: no {source}/{name}.npz (set MAGENTA_LITE_DATA, or give --data)")
+            return None
+        build = [sys.executable, "-m", "data.quickdraw", f"--classes={name}", f"--source={source}", f"--out={folder}"]
+        subprocess.run(build, cwd=ROOT, check=True)
+    return str(ROOT / folder)
+
+
 if __name__ == "__main__":
-    keep_memory()
     run(main)
