@@ -4,6 +4,7 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 
+import jax
 import numpy as np
 import pytest
 from frame import ONE_DEVICE, flags, run
@@ -161,6 +162,23 @@ def test_chunks_do_not_change_samples(sampler, monkeypatch):
     for a, b in zip(whole, chunked, strict=True):
         assert a["length"] == b["length"]
         np.testing.assert_allclose(a["strokes"], b["strokes"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (3, [4]), (64, [64]), (70, [72]), (1000, [1000]), (5000, [4096, 904])]
+)
+def test_a_thousand_samples_are_one_call(sampler, monkeypatch, count, sizes):
+    calls = []
+
+    def draw(_, keys, options):
+        calls.append(len(keys))
+        return {"key": jax.random.key_data(keys), "temperature": options["temperature"]}
+
+    monkeypatch.setattr(sampler, "_sample", draw)
+    drawn = sampler.sample(count, seed=2, temperature=np.arange(count, dtype=np.float32))
+    assert calls == sizes
+    assert [float(sample["temperature"]) for sample in drawn] == list(range(count))
+    assert len({tuple(sample["key"].tolist()) for sample in drawn}) == count
 
 
 @pytest.mark.parametrize(
