@@ -99,7 +99,7 @@ CELLS = {
 
 @pytest.mark.parametrize("options", CELLS.values(), ids=CELLS)
 def test_any_number_of_slots_draws_the_same(options, monkeypatch):
-    """Room for all at once, for 1 and for 7, which is halved twice: with beginnings, temperatures, labels and z."""
+    """Room for all at once, for 1 and for 7, ever fewer of them: with beginnings, temperatures, labels and z."""
     n, steps = 24, 20
     model, keys, rng = make(**options), make_keys(n), np.random.default_rng(3)
     model.output.bias[...] = model.output.bias[...].at[2].set(0.5)  # some end at once, some are cut off

@@ -24,7 +24,7 @@ MANY_SLOTS = 4096
 """The same on an accelerator, where a step takes hardly longer for many drawings than for few."""
 
 FEWEST = 32
-"""When no drawing waits any more, the slots are halved with those in use, down to so many."""
+"""When no drawing waits any more, the slots become fewer with those in use, down to so many or a few more."""
 
 Advance = Callable[[State, jax.Array, Any], tuple[State, jax.Array, mixture_density.Mixture]]
 
@@ -104,9 +104,7 @@ def unroll(
             waiting, slots = refilled(waiting, slots)
         return waiting, slots, points
 
-    sizes = [min(n, SLOTS if jax.default_backend() == "cpu" else MANY_SLOTS)]
-    while sizes[-1] >= 2 * FEWEST:
-        sizes.append(sizes[-1] // 2)
+    sizes = _sizes(n)
     number = jnp.arange(sizes[0])
     slots = _begin(number, jax.tree.map(lambda a: jnp.broadcast_to(a, (sizes[0], *a.shape[1:])), _of(first, number)))
     waiting = jnp.asarray(sizes[0])
@@ -122,6 +120,14 @@ def unroll(
     there = points[:, :, 2] != END
     length = there.sum(1)
     return {"strokes": jnp.where(there[..., None], points, 0), "length": length, "ended": length < steps}
+
+
+def _sizes(n: int) -> list[int]:
+    """How many slots there are, at first and then as the last drawings end: each is a loop to compile, 0.5 s."""
+    sizes = [min(n, SLOTS if jax.default_backend() == "cpu" else MANY_SLOTS)]
+    while (size := sizes[-1]) >= 2 * FEWEST:
+        sizes += [size * 3 // 4, size // 2] if size > 2 * FEWEST else [size // 2]
+    return sizes
 
 
 def _more(n: int, smaller: int, carry: Carry) -> jax.Array:
