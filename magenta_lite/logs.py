@@ -5,7 +5,6 @@ import json
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 
@@ -13,6 +12,8 @@ class Logs:
     """Of one run in one workdir, from step `start` to `stop`; noun: what an example is called."""
 
     def __init__(self, workdir: Path, start: int, stop: int, batch_size: int, noun: str):
+        from tensorboardX import SummaryWriter  # a second where torch is installed, and reading a log does without
+
         path = workdir / "metrics.jsonl"
         torn = path.exists() and not path.read_bytes().endswith(b"\n")
         self._file = open(path, "a", buffering=1)  # noqa: SIM115  (closed by close)
