@@ -99,15 +99,17 @@ def _compare_times(
         for mask in ("step", "sequence")
     }
     others = {f"padded {name}": Contestant(module, **shared) for name, module in yardsticks.items()}
+    source = Contestant("input_alone", **shared)
     product = Contestant("product", dtype=compute_dtype)
     # Until every length has been seen, the memory that a program needs is still being taken from the system.
-    for contestant in (*ours.values(), *others.values(), product):
-        contestant.take(32 if contestant in ours.values() else 1)
+    for contestant in (*ours.values(), *others.values(), source, product):
+        contestant.take(32 if contestant in (*ours.values(), source) else 1)
         contestant.forget()
     for _ in range(rounds):
         for contestant, count in (
             *((c, steps // rounds) for c in ours.values()),
             *((c, 1) for c in others.values()),
+            (source, 32),
             (product, 5),
         ):
             contestant.take(count)
@@ -122,11 +124,15 @@ def _compare_times(
             done = sum(operations(real, batch_size) for real in contestant.told["real"])
             share = f"{done / sum(contestant.told['seconds']) / rate:>13.0%}"
         print(f"{name:32}{contestant.seconds:>9.3f}{batch_size / contestant.seconds:>12.0f}{ratios}{share}")
-    told = next(iter(ours.values())).told
+    first = next(iter(ours.values()))
+    faster, peak = first.seconds / source.seconds, max(source.told["peak"]) / 1e9
+    print(f"input alone: {source.seconds * 1000:.1f} ms a batch, {faster:.0f} times faster than the step; ", end="")
+    print(f"at most {peak:.2f} GB of memory")
+    told = first.told
     stepped, padded = sum(told["longest"]) * batch_size, sum(told["padded"])
     print(f"points stepped over, and padded to, for each real one: {stepped / sum(told['real']):.2f}", end="")
     print(f", {padded / sum(told['real']):.2f}")
-    for contestant in (*ours.values(), *others.values(), product):
+    for contestant in (*ours.values(), *others.values(), source, product):
         contestant.end()
 
 
