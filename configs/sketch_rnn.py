@@ -3,8 +3,8 @@
     python -m data.quickdraw --classes=aaron_sheep
     python train.py --config=configs/sketch_rnn.py --workdir=runs/sheep
 
-On two CPU cores a step takes 0.6 s: 4,000 steps, 40 to 60 minutes, reach L_R 0.385 and L_KL 0.245 on the valid split
-(N_max 250), and draw recognisable sheep.
+On two CPU cores a step takes 0.6 to 1.3 s, as fast as they multiply: 4,000 steps, 40 to 90 minutes, reach L_R 0.385 and
+L_KL 0.245 on the valid split (N_max 250), and draw recognisable sheep.
 
 Variants: default (the original's defaults), layer_norm, paper (HyperLSTM 2048 / layer-norm 512), uncond (decoder-only),
 labels (small, told one of three classes), tiny (learns the built-in drawings in two minutes).
