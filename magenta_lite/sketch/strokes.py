@@ -11,7 +11,8 @@ A drawing begins with the pen down at the origin. x grows to the right and y gro
   the start token (0, 0, 1, 0, 0) and are padded with (0, 0, 0, 0, 1).
 - polylines, a list of float [n, 2]: absolute coordinates, one array for each time the pen touches the paper.
 
-Offsets may be in any unit: QuickDraw's are 1/255 of the drawing's longer side, a codec's are in standard deviations.
+Offsets may be in any unit: simplified QuickDraw's are 1/255 of the drawing's longer side, a codec's are in standard
+deviations.
 """
 
 import math
