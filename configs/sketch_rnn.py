@@ -7,7 +7,7 @@ On two CPU cores a step takes 0.6 to 1.3 s, as fast as they multiply: 4,000 step
 L_KL 0.245 on the valid split (N_max 250), and draw recognisable sheep.
 
 Variants: default (the original's defaults), layer_norm, paper (HyperLSTM 2048 / layer-norm 512), uncond (decoder-only),
-labels (small, told one of three classes), tiny (learns the built-in drawings in two minutes).
+labels (small, told one of three classes), tiny (learns the built-in drawings in two to five minutes).
 """
 
 from ml_collections import ConfigDict
