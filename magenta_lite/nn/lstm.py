@@ -120,8 +120,8 @@ class LSTM(Cell):
         self, state: State, x: jax.Array, shift: jax.Array, kept: jax.Array | None = None
     ) -> tuple[State, jax.Array]:
         c, h = state
-        gates = _activate(_products(x, h, self._weights(x.shape[1]), self.dtype) + shift)
-        c, h = _update(c, gates, kept, self.keep)
+        gates = activate(_products(x, h, self._weights(x.shape[1]), self.dtype) + shift)
+        c, h = update(c, gates, kept, self.keep)
         return (c, h), h
 
     def __call__(
@@ -153,7 +153,7 @@ def _products(x: jax.Array, h: jax.Array, weights: jax.Array, dtype: Any) -> jax
     return gates
 
 
-def _activate(gates: jax.Array) -> jax.Array:
+def activate(gates: jax.Array) -> jax.Array:
     """Gates [B, 4H] after their non-linearity: sigmoid(i), tanh(g), sigmoid(f + 1), sigmoid(o)."""
     units = gates.shape[1] // 4
     # sigmoid(a) = (1 + tanh(a / 2)) / 2: one pass over all four, which is stored as it is.
@@ -164,7 +164,7 @@ def _activate(gates: jax.Array) -> jax.Array:
     return scale * jnp.tanh(scale * (gates + forget)) + half
 
 
-def _update(c: jax.Array, gates: jax.Array, kept: jax.Array | None, keep: float) -> State:
+def update(c: jax.Array, gates: jax.Array, kept: jax.Array | None, keep: float) -> State:
     i, g, f, o = jnp.split(gates, 4, axis=1)
     c = c * f + i * (g if kept is None else jnp.where(kept, g / keep, 0.0))
     return c, jnp.tanh(c) * o
@@ -202,10 +202,10 @@ def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps):
 
     def step(t, carry):
         c, h, cs, hs, gates = carry
-        gates = _put(gates, _activate(_products(_at(xs, t), h, weights, dtype) + shift), t)
+        gates = _put(gates, activate(_products(_at(xs, t), h, weights, dtype) + shift), t)
         # Written once, and read from where it was written: without the barrier it is made twice.
         gates = lax.optimization_barrier(gates)
-        c, h = _update(c, _at(gates, t), _kept_at(kept, t), keep)
+        c, h = update(c, _at(gates, t), _kept_at(kept, t), keep)
         return c, h, _put(cs, c, t), _put(hs, h, t), gates
 
     stored = (jnp.zeros((time, batch, size)) for size in (units, units, 4 * units))

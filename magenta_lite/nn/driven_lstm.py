@@ -1,0 +1,88 @@
+"""The recurrence of a plain LSTM whose inputs were multiplied beforehand: for long sequences, and many layers.
+
+What the inputs add to the gates at every step, the *drive* [T, B, 4H], is one large product or a look-up, taken by the
+caller; only the product with h is left in the loop. The gates take the place of the drive in memory, and their
+gradient that of the gates. Gates and forget bias as in lstm.py.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from magenta_lite.nn.lstm import activate, product, update
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def driven(
+    dtype: Any, drive: jax.Array, w_hh: jax.Array, c: jax.Array, h: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Outputs [T, B, H] and the last state (c, h), for drive [T, B, 4H] float32, w_hh [H, 4H], c and h [B, H].
+
+    dtype: of the operands of the products; sums, state and gates are float32.
+    """
+    return _forward(dtype, drive, w_hh, c, h)[0]
+
+
+def _at(array: jax.Array, t: jax.Array) -> jax.Array:
+    return lax.dynamic_index_in_dim(array, t, keepdims=False)
+
+
+def _put(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
+    return lax.dynamic_update_index_in_dim(array, value, t, 0)
+
+
+def _forward(dtype, drive, w_hh, c, h):
+    time, (batch, units) = len(drive), h.shape
+    weights = w_hh.astype(dtype)
+
+    def step(t, carry):
+        c, h, cs, hs, gates = carry
+        gates = _put(gates, activate(product(h, weights, dtype) + _at(gates, t)), t)
+        # Written once, and read from where it was written: without the barrier it is made twice.
+        gates = lax.optimization_barrier(gates)
+        c, h = update(c, _at(gates, t), None, 1.0)
+        return c, h, _put(cs, c, t), _put(hs, h, t), gates
+
+    stored = (jnp.zeros((time, batch, units)) for _ in range(2))
+    c_last, h_last, cs, hs, gates = lax.fori_loop(0, time, step, (c, h, *stored, drive))
+    return (hs, (c_last, h_last)), (w_hh, c, h, cs, hs, gates)
+
+
+def _backward(dtype, saved, cotangents):
+    w_hh, c0, h0, cs, hs, gates = saved
+    d_hs, (d_c, d_h) = cotangents
+    time, batch, units = hs.shape
+    back = w_hh.T.astype(dtype)
+
+    def step(n, carry):
+        d_c, d_h, gates = carry
+        t = time - 1 - n
+        i, g, f, o = jnp.split(_at(gates, t), 4, axis=1)
+        c_before = jnp.where(t == 0, c0, _at(cs, jnp.maximum(t - 1, 0)))
+        d_h = d_h + _at(d_hs, t)
+        tanh_c = jnp.tanh(_at(cs, t))
+        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+        d_gates = jnp.concatenate(
+            [
+                d_c * g * i * (1 - i),
+                d_c * i * (1 - g * g),
+                d_c * c_before * f * (1 - f),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=1,
+        )
+        gates = lax.optimization_barrier(_put(gates, d_gates, t))
+        return d_c * f, product(_at(gates, t), back, dtype), gates
+
+    d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, gates))
+    before = jnp.concatenate([h0[None], hs[:-1]]).reshape(time * batch, units)
+    # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
+    before = lax.optimization_barrier(before.T)
+    d_w_hh = product(before, d_drive.reshape(time * batch, -1), dtype)
+    return d_drive, d_w_hh, d_c, d_h
+
+
+driven.defvjp(_forward, _backward)
