@@ -1,7 +1,7 @@
-"""Prepared sets of drawings: how they are written, whole or not at all, and what lies beside the records.
+"""Prepared sets: how they are written, whole or not at all, and what lies beside the records.
 
-A builder is a subclass of `Drawings` that says where its drawings come from; `prepare` runs it into one directory.
-data/README.md describes that directory for readers of it.
+A kind of records is a subclass of `PreparedSet` (`Drawings`, `Pieces`), and a builder is a subclass of that, which says
+where its items come from; `prepare` runs it into one directory. data/README.md describes that directory for readers.
 """
 
 import abc
@@ -30,25 +30,23 @@ from magenta_lite.errors import Rejected, UserError
 
 SPLITS = ("train", "valid", "test")
 
-# Records in a file. Reading one record takes time in proportion to the records of its file (about 1 ns each), and tfds
-# holds the drawings of a file in memory while it writes them; every file of a set may be open at once.
-_SHARD = 16_384
+# Every file of a set may be open at once.
 _MOST_SHARDS = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Item:
-    """One drawing of a source.
+    """One drawing or piece of a source.
 
     file: name of the file it is from. place: where in the file, for the list of rejected ones ("train/17", "line 17").
-    label: its class. name: of its record. strokes: an array that ought to be stroke-3, or Rejected.
+    label: its class. name: of its record. content: what its kind of records is made of, or Rejected.
     """
 
     file: str
     place: str
     label: str
     name: str
-    strokes: Any
+    content: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Origin:
     options: what was asked for, JSON-able.
     sources: file name -> sha256 of its content, in hexadecimal.
     labels: names of the classes; a record's label is an index into them.
-    licence: of the drawings, if known.
+    licence: of the drawings or pieces, if known.
     command: the command line that makes the set.
     """
 
@@ -93,17 +91,25 @@ class _Info(tfds.core.DatasetInfo):
         """Nothing: these sets are made here, and tfds would leave an empty temporary folder behind each time."""
 
 
-class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
-    """A tfds builder of drawings in stroke-3, written in the order in which they are read.
+class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
+    """A tfds builder whose records are written in the order in which they are read.
 
-    Records hold `strokes` float32 [N, 3] (dx, dy, pen lifted after this point), `label` and `name`.
-    After a build, `lengths`, `kept` and `rejected` tell what became of every drawing, and `notes` what else a person
-    has to know, a line each.
+    Records hold the columns of their kind, `label` and `name`.
+    After a build, `lengths`, `kept` and `rejected` tell what became of every item, and `notes` what else a person has
+    to know, a line each.
     """
 
     VERSION = tfds.core.Version("1.0.0")
     # tfds would look for a file of checksums beside the code, with importlib_resources, which it does not install.
     url_infos: ClassVar[dict[str, Any]] = {}
+
+    # Of a kind of records: what they are called, what their length counts, and the recipe that trains on them.
+    noun: ClassVar[str]
+    unit: ClassVar[str]
+    recipe: ClassVar[str]
+    # Records in a file. Reading one takes time in proportion to the records of its file (about 1 ns each), and tfds
+    # holds those of a file in memory while it writes them.
+    shard: ClassVar[int] = 16_384
 
     def __init__(self, *, labels: Sequence[str], data_dir: str) -> None:
         self.labels = tuple(labels)
@@ -114,24 +120,30 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     @abc.abstractmethod
-    def drawings(self, split: str) -> Iterator[Item]:
-        """Yields every drawing of a split, the rejected ones among them."""
+    def columns(self) -> dict[str, Any]:
+        """The features of this kind of records, besides label and name."""
+
+    @abc.abstractmethod
+    def record(self, item: Item) -> tuple[int, dict[str, Any]] | Rejected:
+        """The length of an item's record, and its columns; the item's content is not Rejected."""
+
+    @abc.abstractmethod
+    def items(self, split: str) -> Iterator[Item]:
+        """Yields every item of a split, the rejected ones among them."""
 
     @abc.abstractmethod
     def count(self, split: str) -> int:
-        """How many drawings there are, the rejected ones among them."""
+        """How many items there are, the rejected ones among them."""
+
+    def check(self) -> None:
+        """Called after a build: raises UserError where the set is not what it claims to be."""
 
     def _info(self) -> tfds.core.DatasetInfo:
+        label = tfds.features.ClassLabel(names=list(self.labels))
         return _Info(
             builder=self,
             description=type(self).__doc__,
-            features=tfds.features.FeaturesDict(
-                {
-                    "strokes": tfds.features.Tensor(shape=(None, 3), dtype=np.float32, encoding="bytes"),
-                    "label": tfds.features.ClassLabel(names=list(self.labels)),
-                    "name": tfds.features.Text(),
-                }
-            ),
+            features=tfds.features.FeaturesDict({**self.columns(), "label": label, "name": tfds.features.Text()}),
             disable_shuffling=True,
         )
 
@@ -140,46 +152,26 @@ class Drawings(tfds.core.ShardBasedBuilder, abc.ABC):
 
     def _shards(self, split: str) -> list[Callable[[], Iterator[Any]]]:
         total = self.count(split)
-        size = max(_SHARD, -(-total // _MOST_SHARDS))
+        size = max(self.shard, -(-total // _MOST_SHARDS))
         # tfds writes one shard after the other, so each continues where the last one stopped.
         records = self._records(split, total)
         return [functools.partial(itertools.islice, records, size) for _ in range(max(1, -(-total // size)))]
 
     def _records(self, split: str, total: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        with tqdm(desc=f"{self.name} {split}", total=total, unit=" drawings", leave=False, disable=None) as progress:
-            for item in self.drawings(split):
-                progress.update()
-                strokes = item.strokes if isinstance(item.strokes, Rejected) else check_strokes(item.strokes)
-                if isinstance(strokes, Rejected):
-                    self.rejected[split].append((item.file, item.place, strokes.reason))
+        with tqdm(desc=f"{self.name} {split}", total=total, unit=f" {self.noun}", leave=False, disable=None) as bar:
+            for item in self.items(split):
+                bar.update()
+                record = item.content if isinstance(item.content, Rejected) else self.record(item)
+                if isinstance(record, Rejected):
+                    self.rejected[split].append((item.file, item.place, record.reason))
                     continue
+                length, columns = record
                 self.kept[split][item.label] += 1
-                self.lengths[split].append(len(strokes))
-                yield len(self.lengths[split]), {"strokes": strokes, "label": item.label, "name": item.name}
+                self.lengths[split].append(length)
+                yield len(self.lengths[split]), {**columns, "label": item.label, "name": item.name}
 
 
-def check_strokes(array: Any) -> np.ndarray | Rejected:
-    """The drawing as float32 [N, 3] if it is stroke-3: N >= 1, finite, pen 0 or 1; otherwise Rejected.
-
-    Integers up to 2**24 keep their value; wider numbers are rounded to float32.
-    """
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        return Rejected("not an array of numbers")
-    if array.size == 0:
-        return Rejected("no points")
-    if array.ndim != 2 or array.shape[1] != 3:
-        return Rejected("not [N, 3]")
-    with np.errstate(over="ignore"):
-        strokes = array.astype(np.float32)
-    if not np.isfinite(strokes).all():
-        return Rejected("not finite")
-    pen = strokes[:, 2]
-    if not ((pen == 0) | (pen == 1)).all():
-        return Rejected("pen not 0 or 1")
-    return strokes
-
-
-def prepare(out: Path, origin: Origin, build: Callable[[str], Drawings]) -> None:
+def prepare(out: Path, origin: Origin, build: Callable[[str], PreparedSet]) -> None:
     """Makes the prepared directory `out`, whole or not at all, and prints what came of it.
 
     Args:
@@ -203,7 +195,8 @@ def prepare(out: Path, origin: Origin, build: Callable[[str], Drawings]) -> None
         # tfds announces itself on standard output; progress bars go to standard error and stay.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
-        _require_drawings(builder)
+        _require_records(builder)
+        builder.check()
         made = Path(builder.data_dir)
         _write_companions(made, origin, builder)
         try:
@@ -231,12 +224,12 @@ def command_line(module: str, **flags: Any) -> str:
     return shlex.join(words)
 
 
-def report(out: Path, builder: Drawings) -> str:
+def report(out: Path, builder: PreparedSet) -> str:
     """A table of the splits, why drawings were rejected, and the command that trains on the set."""
     rows = [("split", "kept", "rejected", "longest")]
     for split in SPLITS:
         lengths = builder.lengths[split]
-        rows.append((split, f"{len(lengths):,}", f"{len(builder.rejected[split]):,}", f"{max(lengths)} points"))
+        rows.append((split, f"{len(lengths):,}", f"{len(builder.rejected[split]):,}", f"{max(lengths)} {builder.unit}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for split in SPLITS:
@@ -245,7 +238,7 @@ def report(out: Path, builder: Drawings) -> str:
     if missing:
         lines.append(f"nothing to train on of {len(missing)} of {len(builder.labels)} classes: {', '.join(missing)}")
     lines += builder.notes
-    train = ["python", "train.py", "--config=configs/sketch_rnn.py", "--workdir=runs/NAME", f"--config.data.dir={out}"]
+    train = ["python", "train.py", f"--config={builder.recipe}", "--workdir=runs/NAME", f"--config.data.dir={out}"]
     return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])
 
 
@@ -282,12 +275,12 @@ def _show(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _reasons(builder: Drawings, *splits: str) -> dict[str, int]:
+def _reasons(builder: PreparedSet, *splits: str) -> dict[str, int]:
     rejected = (reason for split in splits for _, _, reason in builder.rejected[split])
     return dict(collections.Counter(rejected).most_common())
 
 
-def _require_drawings(builder: Drawings) -> None:
+def _require_records(builder: PreparedSet) -> None:
     empty = [split for split in SPLITS if not builder.lengths[split]]
     if empty:
         where, splits = ("", SPLITS) if len(empty) == len(SPLITS) else (f" in {empty[0]}", (empty[0],))
@@ -295,7 +288,7 @@ def _require_drawings(builder: Drawings) -> None:
         raise UserError(f"nothing to keep{where}: " + (f"rejected {reasons}" if reasons else "it is empty"))
 
 
-def _write_companions(directory: Path, origin: Origin, builder: Drawings) -> None:
+def _write_companions(directory: Path, origin: Origin, builder: PreparedSet) -> None:
     np.savez(
         directory / "lengths.npz",
         allow_pickle=False,

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.drawing_records import Drawings
 from data.line_files import ENDINGS, Member, key_of, plain, texts
-from data.prepare import SPLITS, Drawings, Item
+from data.prepare import SPLITS, Item
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.sketch import ndjson, svg_reading
@@ -39,17 +40,17 @@ class OwnDrawings(Drawings):
     name = "own_drawings"  # "drawings" is what tfds calls the base class
 
     def __init__(self, *, collection: Collection, data_dir: str) -> None:
-        self.items = collection.items
+        self.collection = collection
         super().__init__(labels=collection.labels, data_dir=data_dir)
         self.notes += collection.notes
 
-    def drawings(self, split: str) -> Iterator[Item]:
+    def items(self, split: str) -> Iterator[Item]:
         """Yields the drawings in the order of the names of their files."""
-        yield from self.items[split]
+        yield from self.collection.items[split]
 
     def count(self, split: str) -> int:
         """All of the split."""
-        return len(self.items[split])
+        return len(self.collection.items[split])
 
 
 def collect(folder: Path, epsilon: float, shares: Sequence[float]) -> Collection:
@@ -78,9 +79,9 @@ def collect(folder: Path, epsilon: float, shares: Sequence[float]) -> Collection
         for key, item in found:
             keys.append(key)
             items.append(item)
-    good = np.array([not isinstance(item.strokes, Rejected) for item in items], bool)
+    good = np.array([not isinstance(item.content, Rejected) for item in items], bool)
     if not good.any():
-        reasons = collections.Counter(item.strokes.reason for item in items).most_common()
+        reasons = collections.Counter(item.content.reason for item in items).most_common()
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons)
         raise UserError(f"--source={folder}: nothing to keep: " + (f"rejected {why}" if why else "there are no files"))
     places = np.array([place(key) for key in keys])

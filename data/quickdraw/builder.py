@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from data.prepare import Drawings, Item
+from data.drawing_records import Drawings
+from data.prepare import Item
 from data.quickdraw import npz
 
 
@@ -17,7 +18,7 @@ class QuickDraw(Drawings):
         self.files = dict(files)
         super().__init__(labels=tuple(self.files), data_dir=data_dir)
 
-    def drawings(self, split: str) -> Iterator[Item]:
+    def items(self, split: str) -> Iterator[Item]:
         """Yields the drawings of one label after the other, each in file order, named "train/17"."""
         for label, path in self.files.items():
             for index, array in enumerate(npz.read(path, split)):

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.drawing_records import Drawings
 from data.line_files import Member, key_of, opened_archives, plain, texts
-from data.prepare import SPLITS, Drawings, Item
+from data.prepare import SPLITS, Item
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.sketch import ndjson
@@ -57,7 +58,7 @@ class QuickDrawLines(Drawings):
         super().__init__(labels=plan.labels, data_dir=data_dir)
         self.notes += plan.notes
 
-    def drawings(self, split: str) -> Iterator[Item]:
+    def items(self, split: str) -> Iterator[Item]:
         """Yields the drawings of one file after the other, named by their keys ("cat/5201136883597312")."""
         labels = {spaced(label): label for label in self.labels}
         with opened_archives(self.files) as archives:

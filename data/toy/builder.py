@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.prepare import SPLITS, Drawings, Item
+from data.drawing_records import Drawings
+from data.prepare import SPLITS, Item
 from data.toy import drawings
 from magenta_lite.errors import UserError, nearest
 
@@ -29,7 +30,7 @@ class Toy(Drawings):
         self.seed = seed
         super().__init__(labels=labels, data_dir=data_dir)
 
-    def drawings(self, split: str) -> Iterator[Item]:
+    def items(self, split: str) -> Iterator[Item]:
         """Yields drawings named "train/17"; one depends on seed, split, label and its number alone."""
         for label in self.labels:
             for index in range(self.counts[split]):

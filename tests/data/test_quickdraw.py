@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data import prepare
+from data.drawing_records import Drawings
 from data.quickdraw import npz
 from data.quickdraw.__main__ import main
 from magenta_lite.command import parse
@@ -27,7 +28,7 @@ def _lengths(out: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("shard", [7, 16384])
 def test_records_come_back_exactly_and_in_order(tmp_path, save, drawings, monkeypatch, shard):
-    monkeypatch.setattr(prepare, "_SHARD", shard)
+    monkeypatch.setattr(Drawings, "shard", shard)
     made = {
         "cat": {"train": drawings(30, 1), "valid": drawings(4, 2), "test": drawings(5, 3)},
         "bus": {"train": drawings(20, 4), "valid": [], "test": drawings(3, 5)},
