@@ -1,0 +1,1 @@
+"""MAESTRO, performances of piano competitions: python -m data.maestro --help."""

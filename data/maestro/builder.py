@@ -1,0 +1,149 @@
+"""The tfds builder of MAESTRO v3.0.0."""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from data.line_files import DAMAGE, Member, opened_archives, plain
+from data.music_records import Pieces, pack_score
+from data.prepare import SPLITS, Item, hash_file
+from magenta_lite.errors import Rejected, UserError
+from magenta_lite.music import midi
+
+LABEL = "maestro"
+TABLE = "maestro-v3.0.0.csv"
+
+FILES = {"train": 962, "valid": 137, "test": 177}
+NOTES = {"train": 5_659_329, "valid": 639_425, "test": 741_410}
+"""As published, of each split."""
+
+_SPLIT_NAMES = {"train": "train", "validation": "valid", "test": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of MAESTRO's table: the file's name in it, where it lies, "composer: title", and the year."""
+
+    name: str
+    file: Member
+    title: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Maestro3:
+    """What a source holds: the performances of each split in the table's order, those that it lacks, its digest."""
+
+    rows: Mapping[str, Sequence[Row]]
+    missing: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is all of MAESTRO."""
+        return not self.missing and {split: len(rows) for split, rows in self.rows.items()} == FILES
+
+
+class Maestro(Pieces):
+    """Performances on a Disklavier at ten years of a piano competition, in MAESTRO's own splits."""
+
+    name = "maestro"
+
+    def __init__(self, *, source: Maestro3, data_dir: str) -> None:
+        self.source = source
+        super().__init__(labels=(LABEL,), data_dir=data_dir)
+        if not source.complete:
+            held = sum(map(len, source.rows.values()))
+            self.notes.append(f"a part of MAESTRO: {held:,} of {sum(FILES.values()):,} performances")
+
+    def items(self, split: str) -> Iterator[Item]:
+        """Yields the performances in the order of MAESTRO's table, named "maestro/2018/....midi"."""
+        rows = self.source.rows[split]
+        with opened_archives(row.file for row in rows) as archives:
+            for row in rows:
+                yield Item(row.name, "", LABEL, f"{LABEL}/{row.name}", _content(row, archives))
+
+    def count(self, split: str) -> int:
+        """Performances that the table lists and the source holds."""
+        return len(self.source.rows[split])
+
+    def check(self) -> None:
+        """Compares the notes of a complete MAESTRO with the published numbers."""
+        if not self.source.complete:
+            return
+        for split in SPLITS:
+            notes = sum(self.lengths[split])
+            if notes != NOTES[split]:
+                self.notes.append(f"{split}: {notes:,} notes, published are {NOTES[split]:,}")
+
+
+def survey(source: Path) -> Maestro3:
+    """Finds MAESTRO's table in a zip or a folder, and the files that it lists.
+
+    Raises:
+      UserError: no such source, or no table in it, or one that cannot be read.
+    """
+    table, held, sources = _zip(source) if source.is_file() else _folder(source)
+    rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    missing = []
+    try:
+        for line in csv.DictReader(io.StringIO(table.decode())):
+            name = line["midi_filename"]
+            if name not in held:
+                missing.append(name)
+                continue
+            title = plain(f"{line['canonical_composer']}: {line['canonical_title']}")
+            rows[_SPLIT_NAMES[line["split"]]].append(Row(plain(name), held[name], title))
+    except (KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--source={source}: {TABLE} in it is not MAESTRO's table ({error!r})") from None
+    if not sources:
+        sources = {source.resolve().name: _hash_files(table, [row.file for part in rows.values() for row in part])}
+    return Maestro3({split: tuple(part) for split, part in rows.items()}, tuple(missing), sources)
+
+
+def _zip(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = archive.namelist()
+            tables = [name for name in names if name.rpartition("/")[2] == TABLE and not name.startswith("__MACOSX")]
+            if not tables:
+                raise UserError(f"--source={source}: no {TABLE} in it: expected maestro-v3.0.0-midi.zip")
+            table = archive.read(tables[0])
+    except DAMAGE as error:
+        raise UserError(f"--source={source}: no zip that can be read ({error}): is the download complete?") from None
+    root = tables[0].removesuffix(TABLE)
+    held = {name.removeprefix(root): Member(source, name) for name in names if name.startswith(root)}
+    return table, held, {source.name: hash_file(source)}
+
+
+def _folder(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
+    if not source.is_dir():
+        raise UserError(f"--source={source}: no such file or folder")
+    roots = [root for root in (source, *sorted(source.iterdir())) if (root / TABLE).is_file()]
+    if not roots:
+        raise UserError(f"--source={source}: no {TABLE} in it: expected what maestro-v3.0.0-midi.zip holds")
+    paths = sorted(path for path in roots[0].glob("*/*") if path.is_file())
+    held = {path.relative_to(roots[0]).as_posix(): Member(path) for path in paths}
+    return (roots[0] / TABLE).read_bytes(), held, {}
+
+
+def _hash_files(table: bytes, files: Sequence[Member]) -> str:
+    """One sha256 of the table and of all files."""
+    digest = hashlib.sha256(table)
+    for file in files:
+        digest.update(bytes.fromhex(hash_file(file.path)))
+    return digest.hexdigest()
+
+
+def _content(row: Row, archives: Mapping[Path, zipfile.ZipFile]) -> dict | Rejected:
+    try:
+        with row.file.open(archives) as file:
+            content = file.read()
+    except DAMAGE:
+        return Rejected("file that cannot be read")
+    score = midi.parse(content)
+    packed = score if isinstance(score, Rejected) else pack_score(score)
+    return packed if isinstance(packed, Rejected) else {**packed, "title": row.title}
