@@ -32,8 +32,12 @@ _MAPS = {
 }
 
 
-def _none() -> Any:
-    return dataclasses.field(default_factory=lambda: np.zeros(0))
+def _zero() -> NDArray:
+    return np.zeros(())
+
+
+def _none() -> NDArray:
+    return np.zeros(0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,18 +58,18 @@ class Notes:
 
     start: NDArray[np.float64]
     end: NDArray[np.float64]
-    pitch: NDArray[np.int16]
-    velocity: NDArray[np.int16]
-    program: NDArray[np.int16] = dataclasses.field(default_factory=lambda: np.zeros((), np.int16))
-    is_drum: NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.zeros((), np.bool_))
-    instrument: NDArray[np.int16] = dataclasses.field(default_factory=lambda: np.zeros((), np.int16))
-    tempo_time: NDArray[np.float64] = _none()
-    tempo_qpm: NDArray[np.float64] = _none()
-    metre_time: NDArray[np.float64] = _none()
-    metre: NDArray[np.int32] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), np.int32))
-    pedal_time: NDArray[np.float64] = _none()
-    pedal_down: NDArray[np.bool_] = _none()
-    pedal_instrument: NDArray[np.int16] = _none()
+    pitch: NDArray[np.integer]
+    velocity: NDArray[np.integer]
+    program: NDArray[np.integer] = dataclasses.field(default_factory=_zero)
+    is_drum: NDArray[np.bool_] = dataclasses.field(default_factory=_zero)
+    instrument: NDArray[np.integer] = dataclasses.field(default_factory=_zero)
+    tempo_time: NDArray[np.float64] = dataclasses.field(default_factory=_none)
+    tempo_qpm: NDArray[np.float64] = dataclasses.field(default_factory=_none)
+    metre_time: NDArray[np.float64] = dataclasses.field(default_factory=_none)
+    metre: NDArray[np.integer] = dataclasses.field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    pedal_time: NDArray[np.float64] = dataclasses.field(default_factory=_none)
+    pedal_down: NDArray[np.bool_] = dataclasses.field(default_factory=_none)
+    pedal_instrument: NDArray[np.integer] = dataclasses.field(default_factory=_none)
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

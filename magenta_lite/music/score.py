@@ -1,6 +1,7 @@
 """Scores: music in ticks, as MIDI files and prepared data hold it, and its way to seconds."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,13 @@ class Score:
 
         A tempo at tick 0 replaces the default of 120, and one that changes nothing is passed over.
         """
+        starts, scales, offsets = self._tempo_map()
+        ticks = np.asarray(ticks, np.int64)
+        segment = np.searchsorted(starts, ticks, side="right") - 1
+        return offsets[segment] + scales[segment] * (ticks - starts[segment])
+
+    def _tempo_map(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Where the tempo changes: the tick, seconds a tick from there on, and seconds until there; the first at 0."""
         starts, scales = [0], [60.0 / (120.0 * self.ticks_per_quarter)]
         for tick, microseconds in self.tempo.tolist():
             scale = 60.0 / ((6e7 / microseconds) * self.ticks_per_quarter)
@@ -46,14 +54,13 @@ class Score:
                 starts.append(tick)
                 scales.append(scale)
         offsets = [0.0]
-        for (first, last), scale in zip(zip(starts[:-1], starts[1:], strict=True), scales[:-1], strict=True):
+        for (first, last), scale in zip(itertools.pairwise(starts), scales, strict=False):
             offsets.append(offsets[-1] + scale * (last - first))
-        ticks = np.asarray(ticks, np.int64)
-        segment = np.maximum(np.searchsorted(starts, ticks, side="right") - 1, 0)
-        return np.asarray(offsets)[segment] + np.asarray(scales)[segment] * (ticks - np.asarray(starts)[segment])
+        return np.array(starts), np.array(scales), np.array(offsets)
 
     def notes(self) -> Notes:
-        """The same in seconds."""
+        """The same in seconds. Tempos that change nothing are left out; there is always one at 0."""
+        _, scales, tempo_time = self._tempo_map()
         return Notes(
             start=self.seconds(self.start),
             end=self.seconds(self.end),
@@ -62,12 +69,12 @@ class Score:
             program=self.program,
             is_drum=self.is_drum,
             instrument=self.instrument,
-            tempo_time=self.seconds(self.tempo[:, 0]),
-            tempo_qpm=6e7 / self.tempo[:, 1],
+            tempo_time=tempo_time,
+            tempo_qpm=60.0 / (scales * self.ticks_per_quarter),
             metre_time=self.seconds(self.metre[:, 0]),
             metre=self.metre[:, 1:],
             pedal_time=self.seconds(self.pedal[:, 0]),
-            pedal_down=self.pedal[:, 2],
+            pedal_down=self.pedal[:, 2] != 0,
             pedal_instrument=self.pedal[:, 1],
             names=self.names,
         )
