@@ -66,10 +66,10 @@ class PreparedData:
         return self._builder.as_data_source(split)
 
     def example(self, split: str, index: int) -> dict[str, Any]:
-        """The example of that number, as its builder stored it; its label as the class name."""
-        record = dict(self._records(split)[int(index)])
+        """The example of that number, as its builder stored it; its label as the class name, texts as str."""
+        stored = self._records(split)[int(index)]
+        record = {name: value.decode() if isinstance(value, bytes) else value for name, value in stored.items()}
         record["label"] = self.labels[int(record["label"])]
-        record["name"] = record["name"].decode() if isinstance(record["name"], bytes) else record["name"]
         return record
 
     def examples(self, split: str) -> Iterator[dict[str, Any]]:

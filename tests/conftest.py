@@ -34,6 +34,16 @@ def toy(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def toy_performances(tmp_path_factory):
+    """A small prepared set of built-in piano pieces: two styles, 24 to train on."""
+    from data.toy.__main__ import main
+
+    folder = tmp_path_factory.mktemp("prepared") / "toy-performances"
+    main(kind="performances", count=12, classes=["alberti", "waltz"], out=str(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def quick_to_compile():
     """For tiny models and layers, whose compiling takes nearly all of the time: most optimizations are left out."""
