@@ -49,7 +49,8 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     if start >= stop:
         print(f"{workdir} is trained to step {start} already; for more give --config.num_steps above that")
         return checkpoints.close()
-    plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets)
+    takes = codec.takes(data.lengths["train"])
+    plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets, takes)
     print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
     print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
     logs = Logs(workdir, start, stop, config.batch_size, codec.noun)
@@ -95,7 +96,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
             if not stopping and (step % config.evaluate_every == 0 or step == stop):
                 settle()
                 batches = pipeline.evaluation_batches(
-                    data, "valid", codec.encode, lengths["valid"], config.batch_size, plan.buckets
+                    data, "valid", codec.excerpt, lengths["valid"], config.batch_size, plan.buckets
                 )
                 metrics = steps.evaluate(state.parameters, batches)
                 if bad := next((name for name, value in sorted(metrics.items()) if not math.isfinite(value)), None):

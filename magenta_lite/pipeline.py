@@ -103,14 +103,24 @@ def bucket_lengths(lengths: NDArray[np.integer], count: int) -> tuple[int, ...]:
 class Plan:
     """Which examples make the batch of each step of training; buckets: the padded lengths."""
 
-    def __init__(self, lengths: NDArray[np.integer], batch_size: int, seed: int, bucket_count: int):
+    def __init__(
+        self,
+        lengths: NDArray[np.integer],
+        batch_size: int,
+        seed: int,
+        bucket_count: int,
+        takes: NDArray[np.integer] | None = None,
+    ):
         """lengths: of the encoded examples, 0 where refused; at least one is not.
+
+        takes: how often one pass over the data takes each example (once): a long one of which training crops a part.
 
         bucket_count: padded lengths at most: those that pad the batches of the first windows least, and hold the
         longest example of all.
         """
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
-        self._usable = np.flatnonzero(lengths)
+        usable = np.flatnonzero(lengths)
+        self._usable = usable if takes is None else np.repeat(usable, takes[usable])
         self._permutation = functools.lru_cache(4)(self._shuffle)
         self._window = functools.lru_cache(4)(self._sort_and_cut)
         longest = np.concatenate([lengths[self._window(window)].max(axis=1) for window in range(_SURVEYED)])

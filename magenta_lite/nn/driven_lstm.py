@@ -40,14 +40,14 @@ def _forward(dtype, drive, w_hh, c, h):
 
     def step(t, carry):
         c, h, cs, hs, gates = carry
-        gates = _put(gates, activate(product(h, weights, dtype) + _at(gates, t)), t)
+        gates = _put(gates, activate(product(h, weights, dtype) + _at(drive, t)), t)
         # Written once, and read from where it was written: without the barrier it is made twice.
         gates = lax.optimization_barrier(gates)
         c, h = update(c, _at(gates, t), None, 1.0)
         return c, h, _put(cs, c, t), _put(hs, h, t), gates
 
-    stored = (jnp.zeros((time, batch, units)) for _ in range(2))
-    c_last, h_last, cs, hs, gates = lax.fori_loop(0, time, step, (c, h, *stored, drive))
+    stored = (jnp.zeros((time, batch, size)) for size in (units, units, 4 * units))
+    c_last, h_last, cs, hs, gates = lax.fori_loop(0, time, step, (c, h, *stored))
     return (hs, (c_last, h_last)), (w_hh, c, h, cs, hs, gates)
 
 
@@ -58,7 +58,7 @@ def _backward(dtype, saved, cotangents):
     back = w_hh.T.astype(dtype)
 
     def step(n, carry):
-        d_c, d_h, gates = carry
+        d_c, d_h, d_drive = carry
         t = time - 1 - n
         i, g, f, o = jnp.split(_at(gates, t), 4, axis=1)
         c_before = jnp.where(t == 0, c0, _at(cs, jnp.maximum(t - 1, 0)))
@@ -74,10 +74,10 @@ def _backward(dtype, saved, cotangents):
             ],
             axis=1,
         )
-        gates = lax.optimization_barrier(_put(gates, d_gates, t))
-        return d_c * f, product(_at(gates, t), back, dtype), gates
+        d_drive = lax.optimization_barrier(_put(d_drive, d_gates, t))
+        return d_c * f, product(_at(d_drive, t), back, dtype), d_drive
 
-    d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, gates))
+    d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, jnp.zeros_like(gates)))
     before = jnp.concatenate([h0[None], hs[:-1]]).reshape(time * batch, units)
     # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
     before = lax.optimization_barrier(before.T)

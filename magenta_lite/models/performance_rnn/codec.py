@@ -164,7 +164,9 @@ class Codec:
         tokens, _ = self._numbers(self._notes(example), 1.0)
         if not len(tokens):
             return Rejected("no notes")
-        place = int.from_bytes(hashlib.sha256(str(example["name"]).encode("utf-8", "surrogatepass")).digest()[:6], "big")
+        place = int.from_bytes(
+            hashlib.sha256(str(example["name"]).encode("utf-8", "surrogatepass")).digest()[:6], "big"
+        )
         first = place % max(len(tokens) - self.crop + 1, 1)
         return self._arrays(tokens, first, min(first + self.crop, len(tokens)), told=True)
 

@@ -123,7 +123,11 @@ class Model(nnx.Module):
         tokens = batch["tokens"].swapaxes(0, 1)
         told = self._told(batch, len(tokens))
         if carry is None:
-            state, read, told = self.first_state(tokens.shape[1]), tokens[:-1], {name: t[1:] for name, t in told.items()}
+            state, read, told = (
+                self.first_state(tokens.shape[1]),
+                tokens[:-1],
+                {name: t[1:] for name, t in told.items()},
+            )
         else:
             state, last = carry
             read = jnp.concatenate([last[None], tokens[:-1]])
@@ -153,9 +157,7 @@ class Model(nnx.Module):
             after.append(new)
         return tuple(after), self.output(x)
 
-    def _run(
-        self, tokens: jax.Array, told: Batch, state: State, keys: jax.Array | None
-    ) -> tuple[jax.Array, State]:
+    def _run(self, tokens: jax.Array, told: Batch, state: State, keys: jax.Array | None) -> tuple[jax.Array, State]:
         """Logits [T, B, sum of fields] of what follows tokens [T, B, F], and the last state; keys [B] for dropout."""
         x, drive = self._read(tokens, told)
         after = []

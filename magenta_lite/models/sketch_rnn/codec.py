@@ -149,6 +149,14 @@ class Codec:
             drawing = strokes.drop_points(strokes.random_scale(drawing, self.random_scale, rng), self.drop_points, rng)
         return {"strokes": drawing.astype(np.float32), "label": np.array(self._number(example.get("label")), np.int32)}
 
+    def takes(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
+        """How often a pass over the data takes each sketch: once."""
+        return np.ones_like(stored)
+
+    def excerpt(self, example: Example) -> dict[str, NDArray] | Rejected:
+        """What training validates on: the whole sketch."""
+        return self.encode(example)
+
     def decode(self, arrays: dict[str, NDArray]) -> NDArray[np.float32]:
         """A drawing, stroke-3 [N, 3] in the data's units, from strokes [T, 3] and length."""
         drawing = np.array(arrays["strokes"][: int(arrays["length"])], np.float32)
