@@ -25,14 +25,14 @@ VARIANTS = {
     "optional_both": {"codec.controls": (DENSITY, HISTOGRAM), "codec.optional_controls": True},
     "paper": {"codec.steps_per_second": 125, "codec.max_shift": 125, "codec.transpose": 6},
     "hour": {
-        "num_steps": 2000,
-        "batch_size": 32,
+        "num_steps": 3000,
+        "batch_size": 16,
         "codec.crop": 256,
         "evaluate_every": 250,
         "save_every": 250,
-        "optimizer.learning_rate": 3e-3,
+        "optimizer.learning_rate": 2e-3,
         "optimizer.min_learning_rate": 1e-4,
-        "optimizer.decay_rate": 0.9985,
+        "optimizer.decay_rate": 0.999,
         "optimizer.clip_norm": 1.0,
     },
     "tiny": {

@@ -34,14 +34,18 @@ SUSTAIN = 64
 DRUMS = 9
 """The channel of the drums, which people call the tenth."""
 
-MAX_BYTES = 4 << 20
-"""The longest performance of MAESTRO takes 416 kB. A file of this size is read in less than a second."""
+MAX_BYTES = 2 << 20
+"""The longest performance of MAESTRO takes 416 kB. Symusic reads a file of this size in a tenth of a second."""
 
-MAX_MIDO_BYTES = 512 << 10
+MAX_MIDO_BYTES = 448 << 10
 """As much as mido reads in about a second."""
 
 MAX_TRACKS = 1024
 """Orchestras have fewer; each costs symusic about 50 microseconds."""
+
+MAX_CHANGES = 1 << 16
+"""Of tempo, of metre, and of all pedals; a performance of an hour has some thousands. Changes of a channel's pedal count
+for each of its instruments."""
 
 MAX_TICKS = 2**28 - 1
 """The longest time that can be written between two events. Symusic counts ticks in 32 bits, without a look at them."""
@@ -49,12 +53,13 @@ MAX_TICKS = 2**28 - 1
 MAX_SECONDS = 24 * 60 * 60
 """A day. What lasts longer is a mistake, and would cost every reader memory."""
 
-_END = b"\xff\x2f\x00"
+_NAME, _END = b"\xff\x03", b"\xff\x2f\x00"
 _ALL_OFF = b"".join(bytes([0, 0x80 + channel, pitch, 0]) for channel in range(16) for pitch in range(128))
 _CLOSING = b"\xff\x01\x00" + b"\xff\xff\xff\x7f" + _ALL_OFF[1:] + b"\x00" + _END
-"""What stands in the place of a track's end: an empty text, and MAX_TICKS later a note-off for each pitch. Of notes that
-are never ended symusic says nothing; with this it makes of them notes of MAX_TICKS and more."""
+"""What stands in the place of a track's end: an empty text, and MAX_TICKS later a note-off for each pitch. Symusic does
+not tell of notes that are never ended; with this it makes of them notes of MAX_TICKS and more."""
 
+_PROGRAM = re.compile(rb"[\x00-\x7f][\xc0-\xcf][\x00-\x7f]")
 _LONG_DELTA = re.compile(rb"[\x80-\xff]{3}")
 
 
@@ -63,7 +68,7 @@ class _Instrument(NamedTuple):
     is_drum: bool
     name: str
     notes: NDArray[np.int64]  # [N, 4]: start, end, pitch, velocity
-    pedal: NDArray[np.int64]  # [P, 2]: tick, 1 where it is down
+    pedal: NDArray[np.int64]  # [P, 2]: tick, 1 where it is down; as _changes leaves it
 
 
 class _Content(NamedTuple):
@@ -132,7 +137,8 @@ def _through_symusic(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | 
     """What symusic reads, or None where this is not for certain what mido and pretty_midi would have read."""
     content = _Content([], np.zeros((0, 2), np.int64), np.zeros((0, 3), np.int64))
     for number, track in enumerate(tracks):
-        if not track.endswith(_END) or _LONG_DELTA.search(track):
+        plain = track.endswith(_END) and not _LONG_DELTA.search(track)
+        if not plain or track.count(_NAME) > 1 or len(_PROGRAM.findall(track)) > 1:
             return None
         try:
             score: Any = symusic.Score.from_midi(_file(ticks_per_quarter, [track.removesuffix(_END) + _CLOSING]))
@@ -162,7 +168,7 @@ def _through_symusic(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | 
             controls = part.controls.numpy()
             pedal = controls["number"] == SUSTAIN
             pedal = np.column_stack([controls["time"], controls["value"] >= 64])[pedal].astype(np.int64)
-            content.instruments.append(_Instrument(part.program, part.is_drum, part.name, rows, pedal))
+            content.instruments.append(_Instrument(part.program, part.is_drum, part.name, rows, _changes(pedal)))
     return content
 
 
@@ -209,8 +215,9 @@ def _through_mido(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | Rej
             return Rejected(f"more than {MAX_TICKS} ticks")
         if any(max(row) > MAX_TICKS for row in metre):
             return Rejected("a metre that cannot be")
+        changes = {channel: _changes(np.array(pedal, np.int64)) for channel, pedal in pedals.items()}
         for (channel, program), rows in notes.items():
-            pedal = np.array(pedals[channel], np.int64).reshape(-1, 2)
+            pedal = changes.get(channel, np.zeros((0, 2), np.int64))
             instruments.append(_Instrument(program, channel == DRUMS, name, np.array(rows, np.int64), pedal))
     return _Content(instruments, np.array(tempo, np.int64).reshape(-1, 2), np.array(metre, np.int64).reshape(-1, 3))
 
@@ -247,7 +254,9 @@ def _score(ticks_per_quarter: int, content: _Content) -> Score | Rejected:
         return Rejected("a tempo of zero")
     if ((metre[:, 1:] <= 0) | (metre[:, 1:] >= 2**15)).any():
         return Rejected("a metre that cannot be")
-    pedals = [_changes(instrument.pedal) for instrument in instruments]
+    pedals = [instrument.pedal for instrument in instruments]
+    if max(len(tempo), len(metre), sum(map(len, pedals))) > MAX_CHANGES:
+        return Rejected(f"more than {MAX_CHANGES} changes of tempo, metre or pedal")
     counts = [len(instrument.notes) for instrument in instruments]
     numbers = np.arange(len(instruments))
     pedal = np.insert(np.concatenate(pedals), 1, np.repeat(numbers, [len(changes) for changes in pedals]), axis=1)

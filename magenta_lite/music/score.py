@@ -1,6 +1,7 @@
 """Scores: music in ticks, as MIDI files and prepared data hold it, and its way to seconds."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -38,11 +39,12 @@ class Score:
 
         A tempo at tick 0 replaces the default of 120, and one that changes nothing is passed over.
         """
-        starts, scales, offsets = self._tempo_map()
+        starts, scales, offsets = self._tempo_map
         ticks = np.asarray(ticks, np.int64)
         segment = np.searchsorted(starts, ticks, side="right") - 1
         return offsets[segment] + scales[segment] * (ticks - starts[segment])
 
+    @functools.cached_property
     def _tempo_map(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Where the tempo changes: the tick, seconds a tick from there on, and seconds until there; the first at 0."""
         starts, scales = [0], [60.0 / (120.0 * self.ticks_per_quarter)]
@@ -60,7 +62,7 @@ class Score:
 
     def notes(self) -> Notes:
         """The same in seconds. Tempos that change nothing are left out; there is always one at 0."""
-        _, scales, tempo_time = self._tempo_map()
+        _, scales, tempo_time = self._tempo_map
         return Notes(
             start=self.seconds(self.start),
             end=self.seconds(self.end),

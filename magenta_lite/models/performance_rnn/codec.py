@@ -25,8 +25,8 @@ Arrays = dict[str, NDArray]
 LONGEST_NOTE = 5.0
 """Seconds after which a sampled note ends, as in the original: an open note never hangs."""
 
-EVENTS_A_NOTE = {"events": 3, "notes": 1}
-"""About: a note-on, a note-off, and shifts and velocities that notes share."""
+EVENTS_A_NOTE = {"events": 4, "notes": 1}
+"""About: of MAESTRO 4.05; a note-on, a note-off, and shifts and velocities, some of which notes share."""
 
 
 @dataclasses.dataclass(frozen=True)
