@@ -44,7 +44,7 @@ MAX_TRACKS = 1024
 """Orchestras have fewer; each costs symusic about 50 microseconds."""
 
 MAX_CHANGES = 1 << 16
-"""Of tempo, of metre, and of all pedals; a performance of an hour has some thousands. Changes of a channel's pedal count
+"""Of tempo, of metre, and of all pedals; a performance of an hour has some thousands. Those of a channel's pedal count
 for each of its instruments."""
 
 MAX_TICKS = 2**28 - 1
@@ -233,14 +233,16 @@ def _name(name: str) -> str:
 def _changes(pedal: NDArray[np.int64]) -> NDArray[np.int64]:
     """A pedal's events [P, 2] without those that change nothing.
 
-    Kept are also the last, up to which notes last that are never let go, and ticks in which it goes up and down, since
-    those who sort events by their kind may end such a tick differently.
+    Kept are also the last, up to which notes last that are never let go, and ticks in which it goes up and down, with
+    the event behind them: whoever sorts events by their kind ends such a tick with the pedal up.
     """
     tick, down = pedal[:, 0], pedal[:, 1]
     keep = np.diff(down, prepend=0) != 0
     keep[-1:] = True
-    mixed = np.intersect1d(tick[down == 0], tick[down == 1])
-    return pedal[keep | np.isin(tick, mixed)]
+    mixed = np.isin(tick, np.intersect1d(tick[down == 0], tick[down == 1]))
+    keep |= mixed
+    keep[1:] |= mixed[:-1]
+    return pedal[keep]
 
 
 def _score(ticks_per_quarter: int, content: _Content) -> Score | Rejected:
