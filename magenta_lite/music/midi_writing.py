@@ -41,9 +41,9 @@ def write(notes: Notes, path: str | os.PathLike[str], *, ticks_per_quarter: int 
 def to_bytes(notes: Notes, *, ticks_per_quarter: int = TICKS_PER_QUARTER) -> bytes:
     """A MIDI file's content; read again, times are within half a tick and the rest is as it was.
 
-    A tick is a share of a quarter note, so it depends on the tempo. Instruments are numbered anew, without gaps; if there
-    are more than 15, some share a channel, but none the drums'. MIDI ends all notes of a pitch at once: one that is
-    struck again while it sounds ends there, and those that begin together end together. No note is shorter than a tick.
+    A tick is a share of a quarter note, so it depends on the tempo. Instruments are numbered anew, without gaps; of
+    more than 15 some share a channel, but none the drums'. MIDI ends all notes of a pitch at once: one that is struck
+    again while it sounds ends there, and those that begin together end together. No note is shorter than a tick.
 
     Raises ValueError where MIDI has no place for it: a metre's denominator that is no power of two, too many ticks
     (MAX_TICKS) or instruments (MAX_TRACKS).
