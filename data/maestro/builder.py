@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data.line_files import DAMAGE, Member, opened_archives, plain
-from data.music_records import Pieces, pack_score
+from data.music_records import Pieces
+from data.packing import pack_score
 from data.prepare import SPLITS, Item, hash_file
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.music import midi
@@ -71,13 +72,16 @@ class Maestro(Pieces):
         return len(self.source.rows[split])
 
     def check(self) -> None:
-        """Compares the notes of a complete MAESTRO with the published numbers."""
+        """Raises UserError unless a complete MAESTRO has the published numbers of pieces and notes."""
         if not self.source.complete:
             return
         for split in SPLITS:
-            notes = sum(self.lengths[split])
-            if notes != NOTES[split]:
-                self.notes.append(f"{split}: {notes:,} notes, published are {NOTES[split]:,}")
+            pieces, notes = len(self.lengths[split]), sum(self.lengths[split])
+            if (pieces, notes) != (FILES[split], NOTES[split]):
+                raise UserError(
+                    f"{split} has {notes:,} notes in {pieces:,} pieces, MAESTRO v3.0.0 has {NOTES[split]:,} in "
+                    f"{FILES[split]:,}: is this the published file? add --partial to take it as it is"
+                )
 
 
 def survey(source: Path) -> Maestro3:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from data.drawing_records import Drawings
-from data.music_records import Pieces, pack_score
+from data.music_records import Pieces
+from data.packing import pack_score
 from data.prepare import SPLITS, Item
 from data.toy import drawings, performances
 from magenta_lite.errors import Rejected, UserError, nearest
