@@ -1,0 +1,329 @@
+"""Pictures of notes: time to the right in seconds, pitch upwards, how hard a note is struck as its colour.
+
+Lengths are in pixels, x to the right and y down, from the picture's upper left corner.
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from magenta_lite.music.audio import writing
+from magenta_lite.music.notes import Notes
+
+PAPER = "#ffffff"
+KEYS = "#f5f5f8"  # behind the pitches of black keys
+OCTAVE = "#d9d9e2"  # below each C
+GRID = "#ececf1"  # lines of time
+EDGE = "#c9c9d3"
+TEXT = "#4a4a57"
+GIVEN = "#e8590c"
+GIVEN_PAPER = "#fff1e4"
+GIVEN_KEYS = "#fbe7d6"
+
+MOST_ROWS = 24
+"""Of a picture; what is longer gets more seconds in a row."""
+
+_SHARP = 4  # steps of a pixel along the time axis that edges of notes are drawn to
+_BLACK = (1, 3, 6, 8, 10)  # pitch classes
+_FEWEST = 25  # semitones shown at least
+_SHORTEST = 4.0  # seconds shown at least
+_SMALL, _PLAIN, _LARGE = 11, 12, 14  # font sizes
+
+
+def _ramp(lightness: tuple[float, float], chroma: tuple[float, float], hue: tuple[float, float]) -> NDArray[np.uint8]:
+    """Colours [128, 3], at even steps of lightness, chroma and hue (degrees) in OKLCh (Ottosson 2020)."""
+    light, colourful, angle = (np.linspace(*ends, 128) for ends in (lightness, chroma, hue))
+    a, b = colourful * np.cos(np.radians(angle)), colourful * np.sin(np.radians(angle))
+    cones = np.stack(
+        [
+            light + 0.3963377774 * a + 0.2158037573 * b,
+            light - 0.1055613458 * a - 0.0638541728 * b,
+            light - 0.0894841775 * a - 1.2914855480 * b,
+        ]
+    )
+    mix = [
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]
+    linear = np.clip(np.array(mix) @ cones**3, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(255 * encoded.T).astype(np.uint8)
+
+
+NOTES = _ramp((0.90, 0.26), (0.10, 0.15), (168, 308))
+"""uint8 [128, 3]: the colour of a note by its velocity, darker where it is louder."""
+DRUMS = _ramp((0.86, 0.36), (0.08, 0.15), (25, 5))
+"""uint8 [128, 3]: the same for drums."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A part of a piece on a picture: the seconds it shows, and its box."""
+
+    begin: float
+    end: float
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A picture laid out: its size, the pitches shown, low to high, and its rows."""
+
+    width: int
+    height: int
+    low: int
+    high: int
+    rows: tuple[Row, ...]
+
+
+def lay_out(notes: Notes, *, seconds_per_row: float = 30.0, width: int = 1200, semitone: int = 5) -> Layout:
+    """Where things are on the picture of these notes; arguments as for picture."""
+    if not seconds_per_row > 0 or width < 200 or semitone < 1:
+        raise ValueError(f"{seconds_per_row} seconds in {width} pixels, {semitone} a semitone: nothing can be seen")
+    low, high = pitches_shown([notes])
+    seconds = max(notes.duration, _SHORTEST)
+    # A tenth of a row more is squeezed in: a last row of a chord alone is no use.
+    count = int(np.clip(np.ceil(seconds / seconds_per_row - 0.1), 1, MOST_ROWS))
+    each = seconds if count == 1 else max(seconds_per_row, seconds / count)
+    left, right, top, between = 40, width - 16, 44, 30
+    tall = (high - low + 1) * semitone
+    rows = []
+    for number in range(count):
+        begin, end = number * each, min((number + 1) * each, seconds)
+        edge = left + max(round((right - left) * (end - begin) / each), 1)
+        rows.append(Row(begin, end, left, top, edge, top + tall))
+        top += tall + between
+    return Layout(width, top, low, high, tuple(rows))
+
+
+def picture(
+    notes: Notes,
+    *,
+    seconds_per_row: float = 30.0,
+    width: int = 1200,
+    semitone: int = 5,
+    given_seconds: float = 0.0,
+    title: str = "",
+) -> Image.Image:
+    """A piano roll as an RGB picture. Without notes it is an empty roll.
+
+    Args:
+      notes: any piece; a longer one than a row holds is wrapped.
+      seconds_per_row: about; a piece of one row fills its width, and one of over MOST_ROWS rows gets more in each.
+      width: of the picture in pixels, at least 200.
+      semitone: its height in pixels. The pitches that occur are shown, and at least two octaves.
+      given_seconds: the part before was given, not made; its background is shaded.
+      title: a few words in the upper left corner.
+    """
+    layout = lay_out(notes, seconds_per_row=seconds_per_row, width=width, semitone=semitone)
+    canvas = Image.new("RGB", (layout.width, layout.height), PAPER)
+    for row in layout.rows:
+        _draw_row(canvas, notes, row, layout.low, layout.high, given_seconds)
+    draw = ImageDraw.Draw(canvas)
+    legend = _draw_legend(canvas, width - 16, 20, drums=bool(notes.is_drum.any()), given=given_seconds > 0)
+    draw.text((40, 20), _fit(title, legend - 60, _LARGE), fill=TEXT, font=_font(_LARGE), anchor="lm")
+    return canvas
+
+
+def write(notes: Notes, path: str | os.PathLike[str], given_seconds: float = 0.0, *, title: str = "") -> None:
+    """Writes the picture of these notes as a PNG, whole or not at all; see picture.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    with writing(path) as file:
+        picture(notes, given_seconds=given_seconds, title=title).save(file, "PNG", optimize=True)
+
+
+def sheet(
+    rows: Sequence[tuple[str, Sequence[Notes]]],
+    *,
+    seconds: float | None = None,
+    cell: tuple[int, int] = (380, 200),
+    given_seconds: float = 0.0,
+    column_titles: Sequence[str] = (),
+) -> Image.Image:
+    """Several rolls in a grid, all to the same scale of time and of pitch, as an RGB picture.
+
+    Args:
+      rows: a title, shown above the row, and the row's pieces from left to right; rows may differ in length.
+      seconds: how much of each piece is shown; as many as the longest lasts, where not given.
+      cell: about the width and height of a roll in pixels; the height is rounded to whole pixels a semitone.
+      given_seconds: as for picture.
+      column_titles: above the columns.
+    """
+    pieces = [piece for _, row in rows for piece in row]
+    seconds = max(max((piece.duration for piece in pieces), default=0.0) if seconds is None else seconds, 0.1)
+    low, high = pitches_shown([piece.select(piece.start < seconds) for piece in pieces])
+    wide, tall = cell[0], (high - low + 1) * max(1, round(cell[1] / (high - low + 1)))
+    columns = max([len(row) for _, row in rows] + [len(column_titles), 1])
+    left, gap, line, foot = 40, 14, 26, 26
+    top = 40 + (line if any(column_titles) else 0)
+    heights = [tall + gap + (line if title else 0) for title, _ in rows]
+    canvas = Image.new("RGB", (left + columns * (wide + gap) + 4, top + sum(heights) + foot), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    drums = any(piece.is_drum.any() for piece in pieces)
+    _draw_legend(canvas, canvas.width - 18, 20, drums=drums, given=given_seconds > 0)
+    for column, title in enumerate(column_titles):
+        middle = left + column * (wide + gap) + wide / 2
+        draw.text((middle, 52), _fit(title, wide, _PLAIN), fill=TEXT, font=_font(_PLAIN), anchor="mm")
+    for number, ((title, row), height) in enumerate(zip(rows, heights, strict=True)):
+        if title:
+            room = canvas.width - left - (300 if not number and not any(column_titles) else 20)
+            draw.text((left, top + line / 2 - 3), _fit(title, room, _LARGE), fill=TEXT, font=_font(_LARGE), anchor="lm")
+        upper = top + (line if title else 0)
+        for column, piece in enumerate(row):
+            x = left + column * (wide + gap)
+            box = Row(0.0, seconds, x, upper, x + wide, upper + tall)
+            lowest = all(column >= len(other) for _, other in rows[number + 1 :])
+            _draw_row(canvas, piece, box, low, high, given_seconds, names=column == 0, times=lowest)
+        top += height
+    return canvas
+
+
+def write_sheet(path: str | os.PathLike[str], rows: Sequence[tuple[str, Sequence[Notes]]], **options: object) -> None:
+    """Writes the sheet of these rolls as a PNG, whole or not at all; options as for sheet.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    with writing(path) as file:
+        sheet(rows, **options).save(file, "PNG", optimize=True)  # type: ignore[arg-type]
+
+
+def pitches_shown(pieces: Sequence[Notes]) -> tuple[int, int]:
+    """The lowest and highest pitch a roll of these pieces shows: a margin around what occurs, at least two octaves."""
+    occurring = np.concatenate([piece.pitch for piece in pieces] or [np.zeros(0, np.int16)])
+    low, high = (int(occurring.min()) - 1, int(occurring.max()) + 1) if len(occurring) else (60, 72)
+    if (missing := _FEWEST - (high - low + 1)) > 0:
+        low, high = low - missing // 2, high + missing - missing // 2
+    shift = max(0, -low) - max(0, high - 127)
+    return max(0, low + shift), min(127, high + shift)
+
+
+def _draw_row(
+    canvas: Image.Image,
+    notes: Notes,
+    row: Row,
+    low: int,
+    high: int,
+    given_seconds: float,
+    *,
+    names: bool = True,
+    times: bool = True,
+) -> None:
+    """Draws what sounds between a row's two times, with its axes; wider than the row by _SHARP, then reduced."""
+    wide, tall = row.right - row.left, row.bottom - row.top
+    semitone = tall / (high - low + 1)
+    scale = wide * _SHARP / (row.end - row.begin)
+    strip = Image.new("RGB", (wide * _SHARP, tall), PAPER)
+    draw = ImageDraw.Draw(strip)
+
+    def band(x: float, y: float, right: float, bottom: float, fill: str | tuple[int, ...]) -> None:
+        # Pillow draws the far edges too.
+        if right > x and bottom > y:
+            draw.rectangle([round(x), round(y), max(round(right) - 1, round(x)), round(bottom) - 1], fill=fill)
+
+    given = float(np.clip((given_seconds - row.begin) * scale, 0, wide * _SHARP))
+    band(0, 0, given, tall, GIVEN_PAPER)
+    for pitch in range(low, high + 1):
+        y = (high - pitch) * semitone
+        if pitch % 12 in _BLACK:
+            band(0, y, wide * _SHARP, y + semitone, KEYS)
+            band(0, y, given, y + semitone, GIVEN_KEYS)
+    ticks = _ticks(row.begin, row.end, wide)
+    for tick in ticks:
+        x = (tick - row.begin) * scale
+        band(x, 0, x + _SHARP, tall, GRID)
+    for pitch in range(low, high + 1):
+        if pitch % 12 == 0 and pitch > low:
+            y = (high - pitch + 1) * semitone
+            band(0, y - 1, wide * _SHARP, y, OCTAVE)
+    for index in np.flatnonzero((notes.start < row.end) & (notes.end >= row.begin)).tolist():
+        pitch, loud = int(notes.pitch[index]), int(notes.velocity[index])
+        x, right = ((float(time[index]) - row.begin) * scale for time in (notes.start, notes.end))
+        # A pixel is left free behind a note, so that one struck again is seen as two.
+        right = max(right - _SHARP, x + 1.5 * _SHARP)
+        colour = tuple((DRUMS if notes.is_drum[index] else NOTES)[loud].tolist())
+        y = (high - pitch) * semitone
+        if low <= pitch <= high and right > 0:
+            band(max(x, 0), y, right, y + max(semitone - (semitone > 3), 1), colour)
+    canvas.paste(strip.reduce((_SHARP, 1)), (row.left, row.top))
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle([row.left - 1, row.top - 1, row.right, row.bottom], outline=EDGE)
+    if 0 < given < wide * _SHARP:
+        x = row.left + round(given / _SHARP)
+        draw.line([x, row.top - 1, x, row.bottom], fill=GIVEN, width=2)
+    for pitch in range(low, high + 1):
+        if names and pitch % 12 == 0 and (semitone * 12 >= 13 or pitch % 24 == 12):
+            y = row.top + (high - pitch + 0.5) * semitone
+            place = (row.left - 7, float(np.clip(y, row.top + 4, row.bottom - 4)))
+            draw.text(place, f"C{pitch // 12 - 1}", fill=TEXT, font=_font(_SMALL), anchor="rm")
+    for tick in ticks if times else ():
+        x = row.left + round((tick - row.begin) * scale / _SHARP)
+        draw.line([x, row.bottom, x, row.bottom + 3], fill=EDGE)
+        text = _time(tick) + (" s" if tick == ticks[0] and ":" not in _time(tick) else "")
+        if x < canvas.width - 14:
+            draw.text((x, row.bottom + 6), text, fill=TEXT, font=_font(_SMALL), anchor="ma")
+
+
+def _draw_legend(canvas: Image.Image, right: int, middle: int, *, drums: bool, given: bool) -> float:
+    """Draws what the colours mean, up to `right`; returns where it begins."""
+    draw = ImageDraw.Draw(canvas)
+    x = float(right)
+
+    def text(words: str) -> None:
+        nonlocal x
+        draw.text((x, middle), words, fill=TEXT, font=_font(_SMALL), anchor="rm")
+        x -= draw.textlength(words, font=_font(_SMALL)) + 6
+
+    for words, ramp in (("drums", DRUMS), ("velocity", NOTES))[0 if drums else 1 :]:
+        text("127")
+        bar = Image.fromarray(np.broadcast_to(ramp[None, 1:], (8, 127, 3)).copy()).resize((84, 8))
+        canvas.paste(bar, (round(x) - 84, middle - 4))
+        x -= 90
+        text("1")
+        text(words)
+        x -= 10
+    if given:
+        text("given")
+        draw.rectangle([x - 14, middle - 5, x - 1, middle + 4], fill=GIVEN_PAPER, outline=GIVEN)
+        x -= 24
+    return x
+
+
+def _ticks(begin: float, end: float, width: float) -> list[float]:
+    """Round times between the two, about 80 pixels apart or more."""
+    wanted = (end - begin) * 80 / width
+    step = next((one for one in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if one >= wanted), 1800)
+    return [number * step for number in range(int(np.ceil(begin / step - 1e-9)), int(end / step + 1e-9) + 1)]
+
+
+def _time(seconds: float) -> str:
+    """12, 0.5, or 1:05 from a minute on."""
+    if seconds < 60:
+        return f"{seconds:.3g}"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fit(text: str, room: float, size: int) -> str:
+    """The text on one line, cut short where it does not fit the room."""
+    text = " ".join(text.split())
+    font = _font(size)
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(text + "…") > room:
+        text = text[:-1]
+    return text.rstrip() + "…"

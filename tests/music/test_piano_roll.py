@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from magenta_lite.errors import UserError
+from magenta_lite.music import piano_roll
+from magenta_lite.music.notes import Notes
+
+EMPTY = Notes([], [], [], [])
+ONE = Notes([1.0], [3.0], [60], [100])
+
+
+def pixels(picture):
+    return np.asarray(picture).astype(int)
+
+
+def near(picture, colour):
+    """Where the picture [y, x] has a colour."""
+    return np.abs(pixels(picture) - np.asarray(colour)).max(axis=2) < 6
+
+
+def rgb(colour):
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+@pytest.mark.parametrize("ramp", [piano_roll.NOTES, piano_roll.DRUMS])
+def test_colours_are_darker_the_louder(ramp):
+    brightness = ramp.astype(float) @ [0.2126, 0.7152, 0.0722]
+    assert ramp.shape == (128, 3)
+    assert (np.diff(brightness) < 1).all()
+    assert (brightness[:-16] - brightness[16:] > 5).all()
+
+
+def test_a_note_is_where_its_time_and_pitch_are():
+    picture = piano_roll.picture(ONE, seconds_per_row=4)
+    (row,) = piano_roll.lay_out(ONE, seconds_per_row=4).rows
+    layout = piano_roll.lay_out(ONE, seconds_per_row=4)
+    inside = near(picture, piano_roll.NOTES[100])[row.top : row.bottom, row.left : row.right]
+    y, x = np.nonzero(inside)
+    wide, semitone = row.right - row.left, (row.bottom - row.top) / (layout.high - layout.low + 1)
+    assert abs(x.min() - wide / 4) <= 1
+    assert abs(x.max() - wide * 3 / 4) <= 2
+    assert y.min() >= (layout.high - 60) * semitone
+    assert y.max() < (layout.high - 60 + 1) * semitone
+    assert inside[y.min() : y.max() + 1, x.min() : x.max() + 1].all()
+
+
+def test_notes_struck_again_are_seen_apart():
+    again = Notes([0.0, 1.0], [1.0, 2.0], [60, 60], [100, 100])
+    picture = piano_roll.picture(again)
+    (row,) = piano_roll.lay_out(again).rows
+    line = near(picture, piano_roll.NOTES[100])[row.top : row.bottom, row.left : row.right].any(axis=0)
+    assert (np.diff(line.astype(int)) == 1).sum() + line[0] == 2
+
+
+def test_drums_and_what_was_given_have_colours_of_their_own():
+    both = Notes([0.0, 1.0, 2.0], [0.5, 1.5, 2.5], [60, 38, 64], [90, 90, 90], is_drum=[False, True, False])
+    picture = piano_roll.picture(both)
+    (row,) = piano_roll.lay_out(both).rows
+    body = picture.crop((row.left, row.top, row.right, row.bottom))
+    assert near(body, piano_roll.DRUMS[90]).any()
+    assert near(body, piano_roll.NOTES[90]).any()
+    assert not near(picture, rgb(piano_roll.GIVEN_PAPER)).any()
+    shaded = piano_roll.picture(both, given_seconds=1.0).crop((row.left, row.top, row.right, row.bottom))
+    columns = near(shaded, rgb(piano_roll.GIVEN_PAPER)).any(axis=0)
+    assert columns[: columns.size // 5].mean() > 0.98  # all but lines of time
+    assert not columns[columns.size // 2 :].any()
+    assert near(shaded, rgb(piano_roll.GIVEN)).any()
+
+
+def test_without_notes_it_is_an_empty_roll():
+    picture = piano_roll.picture(EMPTY)
+    (row,) = piano_roll.lay_out(EMPTY).rows
+    body = pixels(picture.crop((row.left, row.top, row.right, row.bottom)))
+    assert body.min() > 200
+    assert pixels(picture).min() < 150  # the axes
+
+
+@pytest.mark.parametrize("duration", [0.0, 1e-3, 29.0, 31.0, 59.0, 100.0, 3600.0])
+def test_rows_follow_each_other_and_hold_the_piece(duration):
+    layout = piano_roll.lay_out(Notes([0.0], [duration], [60], [1]))
+    assert layout.rows[0].begin == 0
+    assert layout.rows[-1].end >= duration
+    assert len(layout.rows) <= piano_roll.MOST_ROWS
+    for before, after in zip(layout.rows[:-1], layout.rows[1:], strict=True):
+        assert before.end == after.begin
+        assert before.bottom < after.top
+    assert layout.rows[-1].bottom < layout.height
+    assert all(row.left < row.right < layout.width for row in layout.rows)
+
+
+@pytest.mark.parametrize("pitch", [0, 1, 60, 126, 127])
+def test_pitches_are_shown_within_the_range(pitch):
+    low, high = piano_roll.pitches_shown([Notes([0.0], [1.0], [pitch], [64])])
+    assert 0 <= low <= pitch <= high <= 127
+    assert high - low >= 24
+
+
+def test_sheet_lays_out_rows_of_any_length():
+    rows = [("A long title " * 30, [ONE, EMPTY, ONE]), ("", [ONE]), ("None", [])]
+    picture = piano_roll.sheet(rows, cell=(120, 80), given_seconds=1.5, column_titles=["x", "y", "z"])
+    assert picture.width < 3 * 160
+    count = (near(picture, piano_roll.NOTES[100])[60:].any(axis=1).astype(int)).sum()
+    assert count >= 4  # two rows of notes
+    assert piano_roll.sheet([]).size[0] > 0
+
+
+def test_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "roll.png"
+    piano_roll.write(ONE, path, 0.5, title="One")
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(pixels(picture), pixels(piano_roll.picture(ONE, given_seconds=0.5, title="One")))
+    piano_roll.write_sheet(tmp_path / "sheet.png", [("", [ONE])])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        piano_roll.write(ONE, tmp_path / "file" / "roll.png")
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["file", "new", "roll.png", "sheet.png"]
