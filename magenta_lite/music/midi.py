@@ -188,6 +188,7 @@ def _through_mido(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | Rej
         programs = [0] * 16
         sounding: dict[tuple[int, int], list[tuple[int, int]]] = {}
         notes: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+        names: dict[tuple[int, int], str] = {}
         pedals: dict[int, list[tuple[int, bool]]] = collections.defaultdict(list)
         for event in track:
             tick += event.time
@@ -198,7 +199,9 @@ def _through_mido(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | Rej
                 begun = sounding.pop((event.channel, event.note), [])
                 ended = [(start, tick, event.note, velocity) for start, velocity in begun if start < tick]
                 if ended:
-                    notes.setdefault((event.channel, programs[event.channel]), []).extend(ended)
+                    instrument = event.channel, programs[event.channel]
+                    notes.setdefault(instrument, []).extend(ended)
+                    names.setdefault(instrument, name)
                     if kept := begun[len(ended) :]:
                         sounding[event.channel, event.note] = kept
             elif kind == "program_change":
@@ -218,6 +221,7 @@ def _through_mido(ticks_per_quarter: int, tracks: list[bytes]) -> _Content | Rej
         changes = {channel: _changes(np.array(pedal, np.int64)) for channel, pedal in pedals.items()}
         for (channel, program), rows in notes.items():
             pedal = changes.get(channel, np.zeros((0, 2), np.int64))
+            name = names[channel, program]
             instruments.append(_Instrument(program, channel == DRUMS, name, np.array(rows, np.int64), pedal))
     return _Content(instruments, np.array(tempo, np.int64).reshape(-1, 2), np.array(metre, np.int64).reshape(-1, 3))
 
