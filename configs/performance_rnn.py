@@ -25,14 +25,15 @@ VARIANTS = {
     "optional_both": {"codec.controls": (DENSITY, HISTOGRAM), "codec.optional_controls": True},
     "paper": {"codec.steps_per_second": 125, "codec.max_shift": 125, "codec.transpose": 6},
     "hour": {
-        "num_steps": 3000,
+        "num_steps": 2400,
         "batch_size": 16,
         "codec.crop": 256,
-        "evaluate_every": 250,
-        "save_every": 250,
+        "evaluate_every": 200,
+        "save_every": 200,
+        "model.residual": True,  # without it the first hundreds of steps learn no more than how often events occur
         "optimizer.learning_rate": 2e-3,
         "optimizer.min_learning_rate": 1e-4,
-        "optimizer.decay_rate": 0.999,
+        "optimizer.decay_rate": 0.9988,
         "optimizer.clip_norm": 1.0,
     },
     "tiny": {
