@@ -53,9 +53,11 @@ class Maestro(Pieces):
 
     name = "maestro"
 
-    def __init__(self, *, source: Maestro3, data_dir: str) -> None:
+    def __init__(self, *, source: Maestro3, data_dir: str, notes: Sequence[str] = ()) -> None:
+        """notes: what else a person has to know."""
         self.source = source
         super().__init__(labels=(LABEL,), data_dir=data_dir)
+        self.notes += notes
         if not source.complete:
             held = sum(map(len, source.rows.values()))
             self.notes.append(f"a part of MAESTRO: {held:,} of {sum(FILES.values()):,} performances")

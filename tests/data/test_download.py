@@ -1,25 +1,33 @@
 """Downloads from a server on the loopback that misbehaves as told."""
 
 import http.server
+import io
 import json
+import struct
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data.download import NotFoundError, fetch
+from data.maestro.__main__ import main as maestro
 from data.quickdraw import published
 from data.quickdraw.__main__ import main
 from magenta_lite.errors import UserError
 
 BODY = bytes(range(256)) * 1000
+_NOTE = b"\x00\x90\x40\x40\x60\x80\x40\x00\x00\xff\x2f\x00"
+PIECE = b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(_NOTE)) + _NOTE
 
 
 class _Server(http.server.ThreadingHTTPServer):
     answers: list[str]
     asked: list[str]
     body: bytes
+    tag: str | None
+    ranges: list[str | None]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -32,10 +40,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.send_error(int(answer))
         if answer == "hangs up":
             return None
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.body)))
+        asked, body = self.headers.get("Range"), self.server.body
+        self.server.ranges.append(asked)
+        begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if asked and self.headers.get("If-Range") != self.server.tag:
+            begin = 0
+        if begin >= len(body):
+            return self.send_error(416)
+        self.send_response(206 if begin else 200)
+        if self.server.tag:
+            self.send_header("ETag", self.server.tag)
+        if begin:
+            begin -= answer == "another part"
+            self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - begin))
         self.end_headers()
-        self.wfile.write(self.server.body[: 1000 if answer == "cut short" else None])
+        self.wfile.write(body[begin : begin + 1000 if answer == "cut short" else None])
 
     def log_message(self, *_):
         pass
@@ -45,7 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     made = _Server(("127.0.0.1", 0), _Handler)
-    made.answers, made.asked, made.body = [], [], BODY
+    made.answers, made.asked, made.body, made.tag, made.ranges = [], [], BODY, None, []
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield made
@@ -84,6 +104,64 @@ def test_failures_that_stay_leave_nothing(tmp_path, server, address, answers, as
     assert isinstance(caught.value, NotFoundError) == ("404" in message)
     assert len(server.asked) == asked
     assert not list(tmp_path.iterdir())
+
+
+def test_what_has_come_is_kept_and_continued(tmp_path, server, address):
+    server.tag, server.answers = '"1"', ["cut short", "503", "cut short"]
+    with pytest.raises(UserError, match=r"not downloaded after 3 tries .*: try again later to continue"):
+        fetch(address("a.zip"), tmp_path / "a.zip", tries=3, pause=0.001, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.zip.mark", ".a.zip.partial"]
+    assert (tmp_path / ".a.zip.partial").stat().st_size == 2000
+    fetch(address("a.zip"), tmp_path / "a.zip", tries=1, resume=True)
+    assert server.ranges == [None, "bytes=1000-", "bytes=2000-"]
+    assert (tmp_path / "a.zip").read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.parametrize("change", ["the file", "no tag", "a weak tag", "shorter", "another part"])
+def test_what_may_not_belong_together_begins_anew(tmp_path, server, address, change):
+    server.tag = {"no tag": None, "a weak tag": 'W/"1"'}.get(change, '"1"')
+    server.answers = ["cut short"]
+    with pytest.raises(UserError):
+        fetch(address("a.zip"), tmp_path / "a.zip", tries=1, resume=True)
+    server.answers = ["another part"] if change == "another part" else []
+    if change == "the file":
+        server.tag, server.body = '"2"', BODY[::-1]
+    elif change == "shorter":
+        server.body = BODY[:500]
+    fetch(address("a.zip"), tmp_path / "a.zip", tries=2, pause=0.001, resume=True)
+    assert (tmp_path / "a.zip").read_bytes() == server.body
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_two_do_not_download_the_same_at_once(tmp_path, address):
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / ".a.zip.partial").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="is being downloaded by another program"):
+            fetch(address("a.zip"), tmp_path / "a.zip", resume=True)
+
+
+def test_maestro_is_downloaded_once(tmp_path, server, address, capsys):
+    rows = "canonical_composer,canonical_title,split,midi_filename\n"
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for number, split in enumerate(("train", "validation", "test")):
+            archive.writestr(f"maestro-v3.0.0/2018/{number}.midi", PIECE)
+            rows += f"Ada,Nr. {number},{split},2018/{number}.midi\n"
+        archive.writestr("maestro-v3.0.0/maestro-v3.0.0.csv", rows)
+    server.body, server.tag = content.getvalue(), '"1"'
+    flags = {"cache": str(tmp_path / "cache"), "url": address("maestro.zip"), "partial": True}
+    maestro(out=str(tmp_path / "one"), **flags)
+    maestro(out=str(tmp_path / "two"), **flags)
+    assert server.asked == ["/maestro.zip"]
+    printed = capsys.readouterr().out
+    assert printed.count("the sha256 of the download is") == 2
+    assert printed.count("a part of MAESTRO: 3 of 1,276 performances") == 2
+    server.body = b"<html>please log in</html>"
+    with pytest.raises(UserError, match="what came is no zip"):
+        maestro(out=str(tmp_path / "three"), **{**flags, "cache": str(tmp_path / "other")})
+    assert not list((tmp_path / "other").iterdir())
 
 
 def test_no_server_at_all(tmp_path, server, address):
