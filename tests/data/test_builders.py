@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import shlex
+import struct
 import subprocess
 import sys
 import zipfile
@@ -15,6 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data.drawings.__main__ import main as own_drawings
+from data.midi.__main__ import main as own_midi
 from data.prepare import SPLITS
 from data.quickdraw.__main__ import main as quickdraw
 from data.toy.__main__ import main as toy
@@ -22,7 +24,7 @@ from magenta_lite.command import parse
 from magenta_lite.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
-PROGRAMS = {"data.quickdraw": quickdraw, "data.drawings": own_drawings, "data.toy": toy}
+PROGRAMS = {"data.quickdraw": quickdraw, "data.drawings": own_drawings, "data.midi": own_midi, "data.toy": toy}
 
 
 def row(word, key, drawing, **more):
@@ -77,7 +79,23 @@ def write_toy(*_):
     return "data.toy", ["--count=20", "--classes=star,sun"]
 
 
-@pytest.fixture(params=[write_npz, write_ndjson, write_raw_zip, write_folder, write_toy])
+def write_toy_performances(*_):
+    return "data.toy", ["--kind=performances", "--count=3", "--classes=chorale,scales"]
+
+
+def write_midi(folder, *_):
+    for n in range(6):
+        events = b"".join(bytes([9, 0x90, 50 + n, 70, 9, 0x80, 50 + n, 0]) for _ in range(12)) + b"\0\xff/\0"
+        track = b"MTrk" + struct.pack(">I", len(events)) + events
+        (folder / f"{n}.mid").write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + track)
+    (folder / "cut.mid").write_bytes((folder / "0.mid").read_bytes()[:-9])
+    return "data.midi", [f"--source={folder}", "--processes=1"]
+
+
+SOURCES = [write_npz, write_ndjson, write_raw_zip, write_folder, write_toy, write_toy_performances, write_midi]
+
+
+@pytest.fixture(params=SOURCES)
 def command(request, tmp_path, save, drawings):
     """A program and its flags, but for --out; what it reads is in a folder of its own."""
     folder = tmp_path / "source" / "files"
@@ -97,7 +115,13 @@ def read(out):
     return json.loads((out / "source.json").read_text()), rejected
 
 
-def test_every_drawing_is_a_record_or_listed(command, tmp_path, capsys):
+def check_strokes(strokes):
+    assert strokes.dtype == np.float32
+    assert np.isfinite(strokes).all()
+    assert set(np.unique(strokes[:, 2])) <= {0, 1}
+
+
+def test_every_item_is_a_record_or_listed(command, tmp_path, capsys):
     out = tmp_path / "made" / "set"
     run(command, f"--out={out}")
     about, rejected = read(out)
@@ -108,14 +132,13 @@ def test_every_drawing_is_a_record_or_listed(command, tmp_path, capsys):
     for split in SPLITS:
         records = builder.as_data_source(split)
         assert len(records) == len(lengths[split]) == sum(about["counts"][split].values()) > 0
-        assert [len(record["strokes"]) for record in records] == lengths[split].tolist()
+        column = "strokes" if "strokes" in builder.info.features else "start"
+        assert [len(record[column]) for record in records] == lengths[split].tolist()
         assert lengths[split].dtype == np.int32
         assert about["longest"][split] == lengths[split].max()
         for record in records:
-            strokes = record["strokes"]
-            assert strokes.dtype == np.float32
-            assert np.isfinite(strokes).all()
-            assert set(np.unique(strokes[:, 2])) <= {0, 1}
+            if column == "strokes":
+                check_strokes(record["strokes"])
             label, _, _ = record["name"].decode().partition("/")
             assert label == about["labels"][record["label"]]
             names.add(record["name"])
