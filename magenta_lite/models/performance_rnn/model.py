@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from magenta_lite.errors import UserError, nearest
-from magenta_lite.models.performance_rnn import controls, events
+from magenta_lite.models.performance_rnn import beam, controls, decoding, events
 from magenta_lite.models.performance_rnn.codec import Codec
 from magenta_lite.models.performance_rnn.layers import AttentionLayer, Layer, LayerState
 from magenta_lite.models.performance_rnn.vocabulary import NOTE_ON, EventVocabulary, NoteVocabulary, features
@@ -156,6 +156,103 @@ class Model(nnx.Module):
             x = output + x if self.residual else output
             after.append(new)
         return tuple(after), self.output(x)
+
+    def sample(
+        self,
+        keys: jax.Array,
+        *,
+        temperature: jax.Array | float = 1.0,
+        z: None = None,
+        prime: Batch | None = None,
+        condition: Batch | None = None,
+        max_length: int | None = None,
+        steps: jax.Array | int | None = None,
+        top_k: jax.Array | int = 0,
+        top_p: jax.Array | float = 1.0,
+        min_p: jax.Array | float = 0.0,
+        beam_size: int = 1,
+        branch_factor: int = 1,
+        steps_per_iteration: int = 1,
+    ) -> dict[str, jax.Array]:
+        """Draws n performances in one program, until each has as many events, or as much time, as is wanted.
+
+        Args:
+          keys: [n]; each performance depends on its own key and inputs only.
+          temperature, top_k, top_p, min_p: scalars or [n], see decoding.Choice; 0, 1.0, 0.0: off.
+          prime: tokens [n, P, F] and length [n], beginnings that are kept exactly; and what was told of them. Where
+            there is none, the vocabulary's first event is read, which does not belong to what comes out.
+          condition: as Codec.condition gives it: density int32 [n, S], histogram [n, S, 12], told [n], as far as the
+            model is told of them; each of S values for an equal part of what is sampled. Default: nothing, or 15 notes
+            a second and a flat histogram where the model must be told.
+          max_length: events behind the beginning (default: those of a crop); with steps, at most so many.
+          steps: [n] or one for all, at least 1: the time wanted behind the beginning. It is delivered in full: the last
+            time-shift is cut, and if max_length events will not do, the rest is filled with the longest ones.
+          beam_size, branch_factor, steps_per_iteration: see beam.Beam; of each performance the likeliest is found.
+
+        Returns:
+          tokens [n, P + max_length, F] int32, 0 behind length [n] int32; given int32 [n], events of the beginning;
+          steps int32 [n], the time when all is over; ended bool [n], False where the time had to be filled.
+        """
+        n = keys.shape[0]
+
+        def of_each(value: Any, off: float | None, dtype: Any) -> Any:
+            known = isinstance(value, int | float) and value == off
+            return None if known else jnp.broadcast_to(jnp.asarray(value, dtype), (n,))
+
+        choice = decoding.Choice(
+            of_each(temperature, None, jnp.float32),
+            of_each(top_k, 0, jnp.int32),
+            of_each(top_p, 1.0, jnp.float32),
+            of_each(min_p, 0.0, jnp.float32),
+        )
+        wanted = decoding.Wanted(
+            self.codec.crop if max_length is None else max_length,
+            None if steps is None else of_each(steps, None, jnp.int32),
+            self._asked(condition or {}, n),
+        )
+        clock = decoding.Clock(self.vocabulary)
+        if prime is None:
+            fields = len(self.vocabulary.fields)
+            prime = {"tokens": jnp.zeros((n, 0, fields), jnp.int32), "length": jnp.zeros(n, jnp.int32)}
+        begun = self._begun(prime, wanted.told)
+        search = beam.Beam(beam_size, branch_factor, steps_per_iteration)
+        if search == beam.Beam():
+            drawn = decoding.unroll(self.advance, clock, begun, keys, choice, wanted)
+        else:
+            drawn = beam.search(self.advance, clock, begun, keys, choice, wanted, search)
+        tokens = decoding.joined(prime["tokens"], begun.given, drawn["tokens"], drawn["length"])
+        length = begun.given + drawn["length"]
+        there = jnp.arange(prime["tokens"].shape[1])[None] < begun.given[:, None]
+        total = jnp.where(there, clock.moves(prime["tokens"]), 0).sum(1)
+        if wanted.steps is None:
+            there = jnp.arange(drawn["tokens"].shape[1])[None] < drawn["length"][:, None]
+            total = total + jnp.where(there, clock.moves(drawn["tokens"]), 0).sum(1)
+        else:
+            total = total + wanted.steps
+        return {"tokens": tokens, "length": length, "given": begun.given, "steps": total, "ended": drawn["ended"]}
+
+    def _asked(self, condition: Batch, n: int) -> Batch:
+        """What is told, in full."""
+        defaults = {
+            "told": jnp.zeros(n) if not condition else jnp.ones(n),
+            "density": jnp.full((n, 1), int(controls.density_bins(controls.DEFAULT_DENSITY))),
+            "histogram": jnp.full((n, 1, controls.CLASSES), 1 / controls.CLASSES),
+        }
+        return {name: condition.get(name, defaults[name]) for name in self.conditions}
+
+    def _begun(self, prime: Batch, asked: Batch) -> decoding.Begun:
+        """The state behind the beginnings, of which the model is told what is true of them, where that is known."""
+        tokens = prime["tokens"]
+        told = {}
+        for name in self.conditions:
+            value = asked[name]
+            told[name] = prime.get(name, value if name == "told" else jnp.repeat(value[:, :1], tokens.shape[1], axis=1))
+
+        def run(tokens: jax.Array, told: Batch, state: State) -> State:
+            return self._run(tokens, told, state, None)[1]
+
+        first = jnp.asarray(self.vocabulary.first)
+        return decoding.read(run, self.advance, self.first_state(len(tokens)), tokens, told, prime["length"], first)
 
     def _run(self, tokens: jax.Array, told: Batch, state: State, keys: jax.Array | None) -> tuple[jax.Array, State]:
         """Logits [T, B, sum of fields] of what follows tokens [T, B, F], and the last state; keys [B] for dropout."""
