@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import Rejected, UserError, nearest
-from magenta_lite.models.performance_rnn import controls, events
+from magenta_lite.models.performance_rnn import controls, events, output
 from magenta_lite.models.performance_rnn.vocabulary import EventVocabulary, NoteVocabulary, Vocabulary
 from magenta_lite.music import midi, transforms
 from magenta_lite.music.notes import Notes
 from magenta_lite.music.score import Score
+from magenta_lite.sheet import Sheet
 
 Example = dict[str, Any]
 """The columns of a Score as pack() makes them; name: where it comes from; label."""
@@ -24,6 +25,9 @@ Arrays = dict[str, NDArray]
 
 LONGEST_NOTE = 5.0
 """Seconds after which a sampled note ends, as in the original: an open note never hangs."""
+
+MOST_PARTS = 500
+"""Values of a control over a piece."""
 
 EVENTS_A_NOTE = {"events": 4, "notes": 1}
 """About: of MAESTRO 4.05; a note-on, a note-off, and shifts and velocities, some of which notes share."""
@@ -171,7 +175,10 @@ class Codec:
         return self._arrays(tokens, first, min(first + self.crop, len(tokens)), told=True)
 
     def decode(self, arrays: Arrays) -> Notes:
-        """A piece from tokens [T, F] and length; no note is longer than 5 s, and every open one ends with the piece."""
+        """A piece from tokens [T, F] and length; no note is longer than 5 s, and every open one ends with the piece.
+
+        steps, where it is given, is when the piece ends.
+        """
         numbers = arrays["tokens"][: int(arrays["length"])]
         longest = round(LONGEST_NOTE * self.steps_per_second)
         vocabulary = self.vocabulary
@@ -179,12 +186,61 @@ class Codec:
             quantised = events.from_notes(numbers, vocabulary)
         else:
             quantised, _ = events.from_events(numbers, vocabulary, longest=longest)
+        end = np.minimum(quantised.end, quantised.start + longest)
+        if "steps" in arrays:
+            end = np.minimum(end, np.maximum(int(arrays["steps"]), quantised.start))
         return Notes(
             start=quantised.start / self.steps_per_second,
-            end=quantised.end / self.steps_per_second,
+            end=end / self.steps_per_second,
             pitch=quantised.pitch,
             velocity=np.minimum(quantised.velocity, 127),
         )
+
+    def condition(
+        self,
+        *,
+        notes_per_second: Sequence[float] | None = None,
+        pitch_class_histogram: Sequence[Sequence[float]] | None = None,
+        told: bool = True,
+    ) -> Arrays:
+        """What a person may ask for, each value for an equal part of the piece.
+
+        density int32 [S], bins of notes a second; histogram float32 [S, 12], shares of weights from C on; told float32,
+        where the model was trained with optional_controls: 1 where something is asked for and it is to be heard.
+
+        Raises:
+          UserError: the model was not told of it in training, or a value is none that it can be told.
+        """
+        for name, values in ((controls.DENSITY, notes_per_second), (controls.HISTOGRAM, pitch_class_histogram)):
+            if values is not None and name not in self.controls:
+                known = ", ".join(self.controls) or "nothing"
+                raise UserError(f"--{name}: the model was not told of it in training, but of {known}")
+            if values is not None and not 1 <= len(values) <= MOST_PARTS:
+                raise UserError(f"--{name}: {len(values)} values, expected 1 to {MOST_PARTS}")
+        asked: Arrays = {}
+        if notes_per_second is not None:
+            for value in notes_per_second:
+                if not 0 <= value < np.inf:
+                    raise UserError(f"--{controls.DENSITY}={value:g}: expected 0 or more notes a second")
+            asked["density"] = controls.density_bins(np.asarray(notes_per_second, np.float64))
+        if pitch_class_histogram is not None:
+            for weights in pitch_class_histogram:
+                row = np.asarray(weights, np.float64)
+                if len(row) != controls.CLASSES or not (np.isfinite(row) & (row >= 0)).all() or not row.any():
+                    shown = ",".join(f"{weight:g}" for weight in weights)
+                    raise UserError(
+                        f"--{controls.HISTOGRAM}={shown}: expected {controls.CLASSES} weights, from C to B, "
+                        "0 or more and not all 0"
+                    )
+            rows = np.asarray(pitch_class_histogram, np.float64)
+            asked["histogram"] = controls.normalised(rows / rows.max(axis=-1, keepdims=True)).astype(np.float32)
+        if self.optional_controls:
+            asked["told"] = np.array(told and bool(asked), np.float32)
+        return asked
+
+    def write(self, sheet: Sheet, folder: Path) -> list[Path]:
+        """A sheet of pieces as MIDI files and piano rolls; the paths written."""
+        return output.write(sheet, folder)
 
     def adapt(self, example: Example) -> Example:
         """A piece of another data set: as it is, since seconds and pitches are the same everywhere."""
