@@ -1,7 +1,8 @@
 """Samples from a trained model: python sample.py --workdir=DIR --mode=generate [--temperature=0.2,0.5 ...]
 
-Modes: generate, reconstruct, interpolate, continue, arithmetic, and those of the model's family (SketchRNN: gallery).
-`--mode=MODE --help` lists the flags of a mode. Everything is read from the workdir.
+Modes: generate, reconstruct, interpolate, continue, arithmetic, and those of the model's family (SketchRNN: gallery;
+Performance RNN: generate and continue of its own, score, gallery). `--workdir=DIR --mode=MODE --help` lists the flags
+of a mode. Everything is read from the workdir.
 """
 
 import functools
@@ -24,7 +25,7 @@ def common(
     """Samples from the model of a workdir.
 
     --workdir    folder of a run of train.py
-    --mode       generate, reconstruct, interpolate, continue, arithmetic, or one of the family's own
+    --mode       generate, reconstruct, interpolate, continue, arithmetic, or one of the family's own, which come first
     --out        folder to write (WORKDIR/samples/MODE-SEED); one that holds files is refused without --overwrite,
                  which replaces files of the same names and leaves others
     --checkpoint best, last, or a step
@@ -39,8 +40,7 @@ def main() -> None:
     help_asked = "--help" in argv or "-h" in argv
     first = {"workdir": None, "mode": "generate"} | _peek(argv)
     available = dict(modes.MODES)
-    if first["workdir"] is not None and first["mode"] not in available:
-        # Only then: what they import takes a second, which no other mode needs.
+    if first["workdir"] is not None:
         family = config.load(Path(first["workdir"]) / "config.json").family
         available |= _functions(models.family(family))
     if first["mode"] not in available:
@@ -79,10 +79,10 @@ def _peek(argv: list[str]) -> dict[str, str]:
 
 
 def _functions(family: Any) -> dict[str, Any]:
-    """The family's own modes: the public functions of its modes.py."""
+    """The family's own modes: the public functions of its modes.py; continue_ is continue, which is a word of Python."""
     module = __import__(f"{family.__name__}.modes", fromlist=["modes"])
     return {
-        name: function
+        name.rstrip("_"): function
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

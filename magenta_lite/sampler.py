@@ -40,7 +40,10 @@ class Sampler:
         self.has_latent: bool = self.model.has_latent
         self.conditions: tuple[str, ...] = self.model.conditions
         graph, self._state = nnx.split(self.model)
-        self._sample = jax.jit(lambda state, keys, options: nnx.merge(graph, state).sample(keys, **options))
+        self._sample = jax.jit(
+            lambda state, keys, options, fixed=(): nnx.merge(graph, state).sample(keys, **options, **dict(fixed)),
+            static_argnums=3,
+        )
         self._posterior = jax.jit(lambda state, batch: nnx.merge(graph, state).posterior(batch))
 
     def sample(
@@ -53,11 +56,15 @@ class Sampler:
         prime: list[Arrays] | None = None,
         condition: Arrays | None = None,
         same_noise: bool = False,
+        at_once: int | None = None,
+        **more: Any,
     ) -> list[Arrays]:
         """Draws `count` samples; sample i depends on (seed, i) and its own inputs alone.
 
         temperature: >= 0, one for all or [count]. z: [count, Z] or None for the prior. prime: encoded beginnings, one
-        for each. condition: {name: [count]}. same_noise: all draw the same noise, so that only their inputs differ.
+        for each. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only their inputs differ.
+        at_once: samples drawn by one call at most (CHUNK). more: what else the family's model takes: arrays [count] and
+        None are handed on row by row, other values become a part of the program.
         """
         numbers = jnp.zeros(count, jnp.int32) if same_noise else jnp.arange(count)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(numbers)
@@ -67,14 +74,17 @@ class Sampler:
             "prime": None if prime is None else _stack(prime),
             "condition": condition or None,
         }
+        options |= {name: value for name, value in more.items() if value is None or isinstance(value, np.ndarray)}
+        fixed = tuple(sorted((name, value) for name, value in more.items() if name not in options))
+        chunk = min(at_once or CHUNK, CHUNK)
         samples: list[Arrays] = []
-        for start in range(0, count, CHUNK):
-            rows = np.arange(start, min(start + CHUNK, count))
+        for start in range(0, count, chunk):
+            rows = np.arange(start, min(start + chunk, count))
             size = _size(len(rows))
             rows = np.concatenate([rows, np.full(size - len(rows), rows[0])])
             part = jax.tree.map(lambda array, rows=rows: jnp.asarray(array)[rows], options)
-            drawn = jax.device_get(self._sample(self._state, keys[rows], part))
-            for i in range(min(CHUNK, count - start)):
+            drawn = jax.device_get(self._sample(self._state, keys[rows], part, *([fixed] if fixed else [])))
+            for i in range(min(chunk, count - start)):
                 samples.append({name: array[i] for name, array in drawn.items()})
         return samples
 
