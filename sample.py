@@ -79,7 +79,7 @@ def _peek(argv: list[str]) -> dict[str, str]:
 
 
 def _functions(family: Any) -> dict[str, Any]:
-    """The family's own modes: the public functions of its modes.py; continue_ is continue, which is a word of Python."""
+    """The family's own modes: the public functions of its modes.py; continue_ is continue, a word of Python's."""
     module = __import__(f"{family.__name__}.modes", fromlist=["modes"])
     return {
         name.rstrip("_"): function

@@ -62,7 +62,7 @@ class Sampler:
         """Draws `count` samples; sample i depends on (seed, i) and its own inputs alone.
 
         temperature: >= 0, one for all or [count]. z: [count, Z] or None for the prior. prime: encoded beginnings, one
-        for each. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only their inputs differ.
+        for each. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only inputs differ.
         at_once: samples drawn by one call at most (CHUNK). more: what else the family's model takes: arrays [count] and
         None are handed on row by row, other values become a part of the program.
         """

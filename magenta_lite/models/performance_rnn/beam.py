@@ -30,7 +30,7 @@ class _Carry(NamedTuple):
     """[length, n R, F]: what was drawn, each where it was drawn."""
     parents: jax.Array
     """[length, n, R]: the row before the event that the row with it comes from."""
-    count: jax.Array
+    found: jax.Array
     """[n]: events of those that have reached their time, 0 of others."""
     best: jax.Array
     """[n]: the row of those."""
@@ -102,13 +102,13 @@ def search(
             return drawn
         leader = drawn.score.argmax(1)
         arrived = jnp.take_along_axis(drawn.time.reshape(n, rows), leader[:, None], axis=1)[:, 0] >= wanted.steps
-        fresh = arrived & (drawn.count == 0)
+        fresh = arrived & (drawn.found == 0)
         return drawn._replace(
-            count=jnp.where(fresh, drawn.position, drawn.count), best=jnp.where(fresh, leader, drawn.best)
+            found=jnp.where(fresh, drawn.position, drawn.found), best=jnp.where(fresh, leader, drawn.best)
         )
 
     def more(carry: _Carry) -> jax.Array:
-        return (carry.position < wanted.length) & (carry.count == 0).any()
+        return (carry.position < wanted.length) & (carry.found == 0).any()
 
     zeros = jnp.zeros(n, jnp.int32)
     start = _Carry(
@@ -119,12 +119,12 @@ def search(
         score=jnp.zeros((n, rows)),
         tokens=jnp.zeros((wanted.length, flat, len(clock.fields)), jnp.int32),
         parents=jnp.tile(jnp.arange(rows, dtype=jnp.int32), (wanted.length, n, 1)),
-        count=zeros,
+        found=zeros,
         best=zeros,
     )
     end = lax.while_loop(more, body, start)
-    row = jnp.where(end.count > 0, end.best, end.score.argmax(1))
-    count = jnp.where(end.count > 0, end.count, end.position)
+    row = jnp.where(end.found > 0, end.best, end.score.argmax(1))
+    count = jnp.where(end.found > 0, end.found, end.position)
 
     def back(row: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         position, tokens, parents = step

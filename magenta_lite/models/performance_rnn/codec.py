@@ -125,7 +125,7 @@ class Codec:
         return np.where(stored > 0, self.crop, 0)
 
     def takes(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
-        """How often a pass over the data takes a crop of each piece, so that all events are taken about equally often."""
+        """How often a pass over the data crops each piece: so that all events are taken about equally often."""
         return np.maximum(-(-stored * EVENTS_A_NOTE[self.encoding] // self.crop), 1)
 
     def read(self, path: str | os.PathLike[str]) -> Iterator[tuple[str, Example | Rejected]]:

@@ -231,8 +231,10 @@ def read(
     }
 
     def several(number: jax.Array, state: State) -> State:
-        part = jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, number * each, each), (events_first, ahead))
-        return run(*part, state)
+        def part(array: jax.Array) -> jax.Array:
+            return lax.dynamic_slice_in_dim(array, number * each, each)
+
+        return run(part(events_first), jax.tree.map(part, ahead), state)
 
     def one(position: jax.Array, state: State) -> State:
         after, _ = advance(state, events_first[position], {name: value[position] for name, value in ahead.items()})

@@ -95,7 +95,7 @@ class Model(nnx.Module):
         self.output = nnx.Linear(size, sum(vocabulary.fields), kernel_init=initializers.glorot, rngs=rngs)
 
     def __call__(self, batch: Batch, *, keys: jax.Array, step: jax.Array | int, train: bool) -> Metrics:
-        """Cross-entropy of the next event, in nats, and how often it is the likeliest, as (total [B], weight [B]) pairs.
+        """Cross-entropy of the next event, nats, and how often it is the likeliest, as (total [B], weight [B]) pairs.
 
         loss: nats an event, a mean over all events but the first of each crop or window; what training minimises.
         perplexity is its exponential. nats_per_note: the same sum over the number of note-ons among these events.
@@ -277,7 +277,7 @@ class Model(nnx.Module):
         return drive, drive
 
     def _looked_up(self, tokens: jax.Array, told: Batch, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-        """kernel's product with the one-hot (or modulo) events and the controls, the controls' rows first, plus bias."""
+        """kernel's product with one-hot (or modulo) events and with the controls, whose rows come first, plus bias."""
         rows = kernel[self.control_size :]
         if self.inputs == "modulo":
             rows = product(jnp.asarray(features(self.vocabulary)), rows, self.dtype)
