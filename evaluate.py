@@ -1,6 +1,6 @@
 """How good a model is, on one split, as one JSON object: python evaluate.py --workdir=DIR [--split=test]
 
-Every example of the split is scored, none is dropped. Then samples are drawn and held against real drawings of the
+Every example of the split is scored, none is dropped. Then samples are drawn and held against real examples of the
 split and against the training data. `python evaluate.py --workdir=DIR --explain` says what each number means.
 """
 
@@ -19,7 +19,7 @@ def main(
     split: str = "test",
     checkpoint: str = "best",
     data_dir: str | None = None,
-    samples: int = 1000,
+    samples: int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
     out: str | None = None,
@@ -32,7 +32,8 @@ def main(
     --workdir     folder of a run of train.py
     --checkpoint  best, last, or a step
     --data_dir    prepared data to take the split of (the run's own)
-    --samples     how many to draw, 0 for none; each is compared with all training data, which --config.data.dir named
+    --samples     how many to draw, 0 for none (the family's own number); they are compared with all training data,
+                  which --config.data.dir named
     --temperature of the samples: 1 is the model's own distribution, 0 greedy
     --seed        of the noise of z, of the samples, and of the choice of examples to compare with
     --out         file to write the same JSON to, whole or not at all
@@ -50,7 +51,8 @@ def main(
     player = Sampler(Path(workdir), checkpoint)
     config = player.config
     held = evaluation.Split(player, data_dir or config.data.dir, split)
-    family = evaluation.of_family(config.family) if samples else None
+    family = evaluation.of_family(config.family) if samples != 0 else None
+    count = getattr(family, "SAMPLES", evaluation.SAMPLES) if samples is None else samples
     training = evaluation.Split(player, config.data.dir, "train") if family else None
     if training and not training.own:
         raise UserError(
@@ -70,18 +72,15 @@ def main(
             "refused": dict(held.refused),
         }
     }
-    batches = held.batches(config.batch_size, config.buckets)
-    metrics = evaluation.likelihood(player.model, batches, seed=seed, tell=_tell)
-    result["likelihood"] = {name: one.value for name, one in metrics.items()}
-    result["standard_error"] = {name: one.error for name, one in metrics.items() if one.error != 0}
+    result["likelihood"], result["standard_error"] = evaluation.scored(player, held, seed=seed, tell=_tell)
     if family and training:
-        rows = held.choose(samples, seed)
+        rows = held.choose(count, seed)
         others = training.choose(len(training.rows), seed, leave_out=rows if held.own and split == "train" else None)
         result |= family.samples(
             player,
             list(held.examples(rows)),
             training.examples(others),
-            count=samples,
+            count=count,
             temperature=temperature,
             seed=seed,
             tell=_tell,
@@ -96,11 +95,11 @@ def main(
     return 0
 
 
-def _check(samples: int, temperature: float, seed: int, out: str | None) -> None:
+def _check(samples: int | None, temperature: float, seed: int, out: str | None) -> None:
     """Refuses what would fail after minutes."""
     from magenta_lite.errors import UserError
 
-    if not 0 <= samples <= 10_000:
+    if samples is not None and not 0 <= samples <= 10_000:
         raise UserError(f"--samples={samples}: expected 0 (none) to 10000")
     if not (temperature >= 0 and math.isfinite(temperature)):
         raise UserError(f"--temperature={temperature}: expected 0 (greedy) or more")

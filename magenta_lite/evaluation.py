@@ -23,6 +23,9 @@ from magenta_lite.sampler import Sampler
 Tell = Callable[[str], None]
 """Takes a line about what is being done."""
 
+SAMPLES = 1000
+"""Drawn where nothing is asked for; a family may have another number, of the same name."""
+
 EVALUATED = """EVALUATED
 
 step: of the checkpoint. seed: of the noise of z. data, split: what was scored. examples: how many, all of the split but
@@ -87,6 +90,34 @@ class Measured:
     error: float
 
 
+def scored(sampler: Sampler, split: Split, *, seed: int, tell: Tell = lambda line: None) -> tuple[dict, dict]:
+    """Likelihoods of a split and their standard errors, two trees of the same names; exact numbers have no error.
+
+    By the family's own likelihood(sampler, examples, *, seed, tell) -> {protocol: {name: number | (totals, weights)}},
+    where its evaluation.py has one: totals and weights [n] of independent units, whose ratio is the number. Else all
+    examples are encoded whole and given to the model, by `likelihood`.
+    """
+    module, config = of_family(sampler.config.family), sampler.config
+    if module and hasattr(module, "likelihood"):
+        groups = module.likelihood(sampler, split.examples(split.rows), seed=seed, tell=tell)
+        found = {
+            protocol: {name: _ratio(np.stack(one)) if isinstance(one, tuple) else one for name, one in numbers.items()}
+            for protocol, numbers in groups.items()
+        }
+    else:
+        batches = split.batches(config.batch_size, config.buckets)
+        found = {"": likelihood(sampler.model, batches, seed=seed, tell=tell)}
+    values = {
+        protocol: {name: one.value if isinstance(one, Measured) else one for name, one in numbers.items()}
+        for protocol, numbers in found.items()
+    }
+    errors = {
+        protocol: {name: one.error for name, one in numbers.items() if isinstance(one, Measured) and one.error != 0}
+        for protocol, numbers in found.items()
+    }
+    return values.get("", values), errors.get("", errors)
+
+
 def likelihood(
     model: Any, batches: Iterator[pipeline.Batch], *, seed: int, tell: Tell = lambda line: None
 ) -> dict[str, Measured]:
@@ -130,8 +161,10 @@ def _ratio(pairs: NDArray[np.float64]) -> Measured:
 def of_family(family: str) -> ModuleType | None:
     """The family's evaluation.py, which says what its samples are like; None where it has none.
 
-    It has one function, samples(sampler, examples, training, *, count, temperature, seed, tell) -> {group: {name:
-    number}}: examples is a list of examples of the split, training an iterator of others in random order.
+    It has a function samples(sampler, examples, training, *, count, temperature, seed, tell) -> {group: {name:
+    number}}: examples is a list of examples of the split, training an iterator of others in random order. It may have
+    `likelihood`, see `scored`; SAMPLES, how many to draw where nothing is asked for; and DEFINITIONS, titles and what
+    they stand for, whose docstrings define some of the numbers.
     """
     name = f"{models.family(family).__name__}.evaluation"
     return importlib.import_module(name) if importlib.util.find_spec(name) else None
@@ -140,11 +173,15 @@ def of_family(family: str) -> ModuleType | None:
 def definitions(family: str) -> str:
     """What every number of a family means, from the docstrings that define them."""
     module = of_family(family)
-    told = [
-        ("LIKELIHOOD AND STANDARD_ERROR", likelihood),
-        ("THE METRICS OF THE LIKELIHOOD", models.family(family).Model.__call__),
-        *([("THE OTHER GROUPS", module)] if module else []),
-    ]
+    if hasattr(module, "likelihood"):
+        told: list[tuple[str, Any]] = [("THE OTHER GROUPS", module)]
+    else:
+        told = [
+            ("LIKELIHOOD AND STANDARD_ERROR", likelihood),
+            ("THE METRICS OF THE LIKELIHOOD", models.family(family).Model.__call__),
+            *([("THE OTHER GROUPS", module)] if module else []),
+        ]
+    told += getattr(module, "DEFINITIONS", ())
     return "\n\n".join([EVALUATED, *(f"{title}\n\n{inspect.getdoc(defined) or ''}" for title, defined in told)])
 
 
