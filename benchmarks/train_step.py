@@ -9,14 +9,14 @@ of the machine's product rate: 2 x multiplications of the unpadded sketches, for
 seconds, over the rate of one large product timed in the same run.
 """
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+from contestants.asking import PRODUCT, Contestant
 
 from magenta_lite.command import run
 
@@ -26,39 +26,6 @@ SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", ROOT / ".." / "shared"))
 
 YARDSTICKS = {"plain scan": "plain_scan", "torch.nn.LSTM": "padded_torch"}
 """Name in the table -> module of benchmarks/contestants/."""
-
-PRODUCT = 2 * 2048**3
-"""Operations of contestants/product.py."""
-
-
-class Contestant:
-    """A program of benchmarks/contestants that waits to be asked for steps."""
-
-    def __init__(self, module: str, **flags: Any):
-        words = [f"--{name}={value}" for name, value in flags.items()]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-        self._process = subprocess.Popen([sys.executable, "-m", f"benchmarks.contestants.{module}", *words], **pipes)
-        self.told: dict[str, list[float]] = {}
-        if self._process.stdout.readline().strip() != "ready":
-            raise SystemExit(f"benchmarks.contestants.{module} {' '.join(words)} did not start")
-
-    def take(self, steps: int) -> None:
-        """Takes steps, and keeps what it tells of them."""
-        self._process.stdin.write(f"{steps}\n")
-        self._process.stdin.flush()
-        for name, values in json.loads(self._process.stdout.readline()).items():
-            self.told.setdefault(name, []).extend(values)
-
-    def forget(self) -> None:
-        self.told.clear()
-
-    def end(self) -> None:
-        self._process.communicate("\n")
-
-    @property
-    def seconds(self) -> float:
-        """The mean of a step."""
-        return statistics.mean(self.told["seconds"])
 
 
 def main(
