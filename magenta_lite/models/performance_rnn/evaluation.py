@@ -52,8 +52,10 @@ stuck_notes (not with the encoding "notes", where every note ends): 0 to 1, of s
   unended                    share of all note-ons without a note-off before the 30 s are over
   orphans                    share of note-offs without a note-on
 copied: n events in a row that occur in a training piece as they are (not transposed), against all training pieces
-  training_pieces, training_events  what was looked through
-  events_8, events_16, events_32    with n = 8, 16, 32, of samples and of excerpts of the split:
+  training_pieces, training_events
+                             what was looked through
+  events_8, events_16, events_32    with n = 8, 16, 32, of samples, and of the split in the same time as the excerpts,
+                             with the events of notes that began before
   share                      of all n events in a row those that occur; 0 to 1. A model that copies is above the split
   longest_mean, longest_max  events of the longest passage of a sample or excerpt of which all n in a row occur
 """
@@ -174,7 +176,8 @@ def samples(
     """
     codec, clock = sampler.codec, _Clock(tell)
     rng = np.random.default_rng([seed, 5])
-    split = [_excerpt(tokens, codec, rng) for tokens in _all_tokens(codec, examples)]
+    pieces = [(tokens, _place(tokens, codec, rng)) for tokens in _all_tokens(codec, examples)]
+    split = [_excerpt(tokens, first, codec) for tokens, first in pieces]
     steps = SECONDS * codec.steps_per_second
     drawn = sampler.sample(
         count,
@@ -191,7 +194,7 @@ def samples(
     for tokens in _all_tokens(codec, training):
         known.append(_one_number(tokens, codec.vocabulary))
         if len(excerpts) < count:
-            excerpts.append(_excerpt(tokens, codec, rng))
+            excerpts.append(_excerpt(tokens, _place(tokens, codec, rng), codec))
     clock.tell(f"{len(known):,} training pieces of {sum(map(len, known)):,} events read")
     sets = {"samples": made, "split": split, "training": excerpts}
     found: dict[str, Numbers] = {
@@ -217,7 +220,8 @@ def samples(
     if isinstance(codec.vocabulary, EventVocabulary):
         stuck = {name: _stuck(pieces, codec.vocabulary, codec.steps_per_second) for name, pieces in sets.items()}
         found["stuck_notes"] = {name: {group: one[name] for group, one in stuck.items()} for name in stuck["samples"]}
-    compared = {name: [_one_number(one, codec.vocabulary) for one in sets[name]] for name in ("samples", "split")}
+    passages = {"samples": made, "split": [_passage(tokens, first, codec) for tokens, first in pieces]}
+    compared = {name: [_one_number(one, codec.vocabulary) for one in some] for name, some in passages.items()}
     found["copied"] = {"training_pieces": len(known), "training_events": sum(map(len, known))}
     for n in NGRAMS:
         index = metrics.NgramIndex.build(known, n)
@@ -245,19 +249,30 @@ def _all_tokens(codec: Codec, examples: Iterable[Example]) -> Iterator[Tokens]:
             yield encoded["tokens"]
 
 
-def _excerpt(tokens: Tokens, codec: Codec, rng: np.random.Generator) -> Tokens:
-    """SECONDS of a piece from a random place on: the notes that begin there, cut at the end as samples are."""
+def _place(tokens: Tokens, codec: Codec, rng: np.random.Generator) -> int:
+    """The step at which an excerpt of a piece begins: anywhere, but that SECONDS are left where there are as many."""
+    length = int(events.steps_of(tokens, codec.vocabulary).sum())
+    return int(rng.integers(0, max(length - SECONDS * codec.steps_per_second, 0) + 1))
+
+
+def _excerpt(tokens: Tokens, first: int, codec: Codec) -> Tokens:
+    """SECONDS of a piece from a step on: the notes that begin there, cut at the end as samples are."""
     vocabulary, steps = codec.vocabulary, SECONDS * codec.steps_per_second
     if isinstance(vocabulary, NoteVocabulary):
         notes = events.from_notes(tokens, vocabulary)
     else:
         notes, _ = events.from_events(tokens, vocabulary)
-    first = int(rng.integers(0, max(int(notes.end.max(initial=0)) - steps, 0) + 1))
     rows = (notes.start >= first) & (notes.start < first + steps)
     part = events.Quantised(notes.start[rows] - first, notes.end[rows] - first, notes.pitch[rows], notes.velocity[rows])
     if isinstance(vocabulary, NoteVocabulary):
         return events.to_notes(part, vocabulary)[0]
     return _cut(events.to_events(part, vocabulary), steps, vocabulary)
+
+
+def _passage(tokens: Tokens, first: int, codec: Codec) -> Tokens:
+    """All events of the same time, as they stand, those of notes that began before among them."""
+    moved = np.cumsum(events.steps_of(tokens, codec.vocabulary))
+    return tokens[(moved >= first) & (moved < first + SECONDS * codec.steps_per_second)]
 
 
 def _cut(tokens: Tokens, steps: int, vocabulary: Vocabulary) -> Tokens:
