@@ -271,7 +271,7 @@ class Model(nnx.Module):
     def _read(self, tokens: jax.Array, told: Batch) -> tuple[jax.Array, jax.Array]:
         """What the first layer adds its output to, where it does, and its drive: look-ups, for tokens [..., F]."""
         if self.residual:
-            x = self._looked_up(tokens, told, self.projection.kernel[...], self.projection.bias[...])
+            x = self._looked_up(tokens, told, self.projection.kernel[...], self.projection.bias[...])  # type: ignore[index]
             return x, self.layers[0].drive(x)
         drive = self._looked_up(tokens, told, *self.layers[0].reading)
         return drive, drive
@@ -280,12 +280,13 @@ class Model(nnx.Module):
         """kernel's product with one-hot (or modulo) events and with the controls, whose rows come first, plus bias."""
         rows = kernel[self.control_size :]
         if self.inputs == "modulo":
-            rows = product(jnp.asarray(features(self.vocabulary)), rows, self.dtype)
+            rows = product(jnp.asarray(features(self.vocabulary)), rows, self.dtype)  # type: ignore[arg-type]
         offsets = np.cumsum([0, *self.vocabulary.fields[:-1]])
         total = rows[tokens[..., 0]] + bias.reshape((1,) * (tokens.ndim - 1) + (-1,))
         for field, offset in enumerate(offsets[1:], 1):
             total = total + rows[tokens[..., field] + offset]
-        row, heard = 0, 1.0
+        row = 0
+        heard: jax.Array | float = 1.0
         if "told" in told:
             heard = told["told"][..., None]
             total, row = total + (1 - heard) * kernel[0].reshape((1,) * (tokens.ndim - 1) + (-1,)), 1
