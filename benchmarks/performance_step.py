@@ -41,9 +41,7 @@ def main(
         del modules["torch.nn.LSTM, one-hot"]
         print("torch is not installed: its yardstick is left out (pip install torch)")
     if losses:
-        print(
-            f"{folder}, batches of {batch_size} x {crop}: mean loss of the last quarter of {losses} steps, nats an event"
-        )
+        print(f"{folder}, batches of {batch_size} x {crop}: mean nats an event, last quarter of {losses} steps")
         for name, module in modules.items():
             means = []
             for seed in range(seeds):
