@@ -10,13 +10,15 @@ SHELL := bash
 BIN := .venv/bin
 READY := .venv/ready
 DEMO := runs/demo
+MUSIC := runs/demo-music
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo demo-music test lint bench clean
 
 help:
 	@echo "make demo    train a small SketchRNN on built-in drawings (two to five minutes) and lay out its page"
+	@echo "make demo-music   train a small Performance RNN on built-in pieces, and lay out a page to see and hear"
 	@echo "make test    run the tests; ARGS=\"tests/sketch -x\" chooses some; MAGENTA_LITE_DATA=DIR adds real data"
 	@echo "make lint    ruff, and mypy on magenta_lite"
 	@echo "make bench   run the benchmarks"
@@ -33,6 +35,16 @@ demo: $(READY)
 	@$(BIN)/python sample.py --workdir=$(DEMO) --mode=gallery --out=$(DEMO) --overwrite
 	@echo
 	@echo "Open the page in a browser: $(CURDIR)/$(DEMO)/gallery.html"
+
+demo-music: $(READY)
+	@echo "demo 1/3: piano pieces, to prepared/toy-performances"
+	@$(BIN)/python -m data.toy --kind=performances
+	@echo "demo 2/3: training, in $(MUSIC)"
+	@$(BIN)/python train.py --config=configs/performance_rnn.py:tiny --workdir=$(MUSIC)
+	@echo "demo 3/3: what the model plays"
+	@$(BIN)/python sample.py --workdir=$(MUSIC) --mode=gallery --out=$(MUSIC) --overwrite
+	@echo
+	@echo "Open the page in a browser: $(CURDIR)/$(MUSIC)/gallery.html"
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
