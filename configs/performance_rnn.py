@@ -3,8 +3,8 @@
     python -m data.maestro
     python train.py --config=configs/performance_rnn.py --workdir=runs/maestro
 
-Variants: the original's nine, with its names shortened: dynamics (the default), plain (no velocities), compact (the same
-model as dynamics: its files were smaller, here no one-hot is ever made), modulo, notes, density, histogram, both,
+Variants: the original's nine, with its names shortened: dynamics (the default), plain (no velocities), compact (the
+same model as dynamics: its files were smaller, here no one-hot is ever made), modulo, notes, density, histogram, both,
 optional_both. Beside them paper (8 ms grid, 413 classes, transposed by up to 6), hour (settings for an hour of two
 cores), tiny (learns the built-in performances in minutes).
 """

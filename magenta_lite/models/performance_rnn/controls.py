@@ -79,7 +79,7 @@ def _is(events: NDArray[np.integer], vocabulary: EventVocabulary, type: str) -> 
 def _windows(
     events: NDArray[np.integer], vocabulary: EventVocabulary, window: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Where windows begin (the first event of all, and each after a shift) and end, the window of each event, and steps.
+    """Where windows begin (the first event, and each after a shift) and end, the window of each event, and steps.
 
     Ends are the first events that are `window` steps or more later; steps [T + 1] is the time before each event.
     """

@@ -91,25 +91,25 @@ def from_events(
             if not waiting:
                 orphans += 1
                 continue
-            began, loudness = waiting.pop(0)
+            began, loud = waiting.pop(0)
             if step > began:
-                made.append((began, step, pitch, loudness))
+                made.append((began, step, pitch, loud))
         elif event < velocity_offset:
             step += event - shift_offset + 1
         else:
             velocity = 1 + (event - velocity_offset) * bin_size
     unended = 0
     for pitch, waiting in open_notes.items():
-        for began, loudness in waiting:
+        for began, loud in waiting:
             unended += 1
             if step > began:
-                made.append((began, step, pitch, loudness))
+                made.append((began, step, pitch, loud))
     columns = np.array(made, np.int64).reshape(-1, 4)
     columns = columns[np.lexsort((columns[:, 2], columns[:, 0]))]
-    start, end, pitch, loudness = columns.T
+    start, end, pitches, velocities = columns.T
     if longest is not None:
         end = np.minimum(end, start + longest)
-    return Quantised(start, end, pitch, loudness), {
+    return Quantised(start, end, pitches, velocities), {
         "note-offs without a note-on": orphans,
         "notes without an end": unended,
     }
