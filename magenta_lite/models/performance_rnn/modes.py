@@ -18,21 +18,13 @@ from numpy.typing import NDArray
 from magenta_lite import logs
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.models.performance_rnn import events as event_numbers
-from magenta_lite.models.performance_rnn import output
+from magenta_lite.models.performance_rnn import flags, output
 from magenta_lite.models.performance_rnn.vocabulary import TIME_SHIFT, EventVocabulary
 from magenta_lite.music import audio as sounds
 from magenta_lite.music import transforms
 from magenta_lite.music.notes import Notes
 from magenta_lite.sampler import Sampler
 from magenta_lite.sheet import Item, Sheet
-
-MOST_SECONDS, MOST_EVENTS, MOST = 3600.0, 1_000_000, 4096
-
-BUDGET = {"events": 400, "notes": 100}
-"""Events a second that are made at most before the rest of the time is left empty: MAESTRO has 40 on average."""
-
-AT_ONCE = 1 << 26
-"""Numbers that a call of the program holds at most."""
 
 PRIMER = 10.0
 """Seconds of an example that are continued, where nothing else is said."""
@@ -70,9 +62,9 @@ def generate(
     by semicolons): what a model with controls is told, each value for an equal part of the piece. told=false: a model
     that may go without is told nothing.
     """
-    _check(**{name: value for name, value in locals().items() if name not in ("sampler", "folder")})
-    how = _how(sampler, seconds, events, top_k, top_p, min_p, beam_size, branch_factor, steps_per_iteration)
-    asked = _asked(sampler, notes_per_second, pitch_class_histogram, told)
+    flags.check(**{name: value for name, value in locals().items() if name not in ("sampler", "folder")})
+    how = flags.how(sampler.codec, seconds, events, top_k, top_p, min_p, beam_size, branch_factor, steps_per_iteration)
+    asked = flags.asked(sampler.codec, notes_per_second, pitch_class_histogram, told)
     rows = []
     for t in temperature:
         drawn = _draw(sampler, n, how, seed, t, asked, None)
@@ -116,15 +108,17 @@ def continue_(
     own 0 on. Controls as for generate; of the primer the model is told what is true.
     """
     given_names = ("sampler", "folder", "items", "input", "data_dir", "split", "with_primer")
-    _check(**{name: value for name, value in locals().items() if name not in given_names})
-    how = _how(sampler, seconds, events, top_k, top_p, min_p, beam_size, branch_factor, steps_per_iteration)
-    asked = _asked(sampler, notes_per_second, pitch_class_histogram, told)
+    flags.check(**{name: value for name, value in locals().items() if name not in given_names})
+    how = flags.how(sampler.codec, seconds, events, top_k, top_p, min_p, beam_size, branch_factor, steps_per_iteration)
+    asked = flags.asked(sampler.codec, notes_per_second, pitch_class_histogram, told)
     found = sampler.starting_examples(
         input=input, items=[0] if input and items is None else items, data_dir=data_dir, split=split, count=1
     )
     longest = primer_seconds if primer_seconds is not None else None if input else PRIMER
     primers = [_beginning(sampler, encoded, longest) for _, encoded in found]
-    _at_most("n", n * len(primers) * beam_size * branch_factor, "performances at once, with all primers and branches")
+    flags.at_most(
+        "n", n * len(primers) * beam_size * branch_factor, "performances at once, with all primers and branches"
+    )
     rows, titles, given = [], [], []
     for t in temperature:
         drawn = _draw(sampler, n * len(primers), how, seed, t, asked, [one for one in primers for _ in range(n)])
@@ -165,7 +159,7 @@ def score(
     """
     from magenta_lite.models.performance_rnn import likelihood
 
-    _between("count", count, 1, 1_000_000)
+    flags.between("count", count, 1, 1_000_000)
     if input is not None and (data_dir is not None or items is not None):
         raise UserError("--input names what to score: leave out --data_dir and --items")
     if input is None:
@@ -201,8 +195,8 @@ def gallery(sampler: Sampler, *, folder: Path, seed: int = 0, seconds: float = 2
     """One page to see and hear, gallery.html: new performances, temperatures, continuations, and controls."""
     from magenta_lite.music.page import Section, write_page
 
-    _check(seconds=seconds, sample_rate=sample_rate)
-    how = _how(sampler, seconds, None, 0, 1.0, 0.0, 1, 1, 1)
+    flags.check(seconds=seconds, sample_rate=sample_rate)
+    how = flags.how(sampler.codec, seconds, None, 0, 1.0, 0.0, 1, 1, 1)
     names = itertools.count()
     codec = sampler.codec
 
@@ -278,67 +272,6 @@ def _draw(
     return drawn
 
 
-def _how(
-    sampler: Sampler,
-    seconds: float | None,
-    events: int | None,
-    top_k: int,
-    top_p: float,
-    min_p: float,
-    beam_size: int,
-    branch_factor: int,
-    steps_per_iteration: int,
-) -> dict[str, Any]:
-    """Options of Model.sample, numbers of numpy for what is given to each row."""
-    codec = sampler.codec
-    how: dict[str, Any] = {}
-    if events is not None:
-        how["max_length"] = events
-    else:
-        seconds = 30.0 if seconds is None else seconds
-        steps = max(1, round(seconds * codec.steps_per_second))
-        room = 512 + int(seconds * BUDGET[codec.encoding]) + -(-steps // codec.max_shift)
-        # Powers of two: few programs.
-        how |= {"steps": np.int32(steps), "max_length": 1 << (room - 1).bit_length()}
-    if top_k:
-        how["top_k"] = np.int32(top_k)
-    if top_p < 1:
-        how["top_p"] = np.float32(top_p)
-    if min_p > 0:
-        how["min_p"] = np.float32(min_p)
-    branches = beam_size * branch_factor
-    if branches > 1:
-        how |= {
-            "beam_size": beam_size,
-            "branch_factor": branch_factor,
-            "steps_per_iteration": steps_per_iteration,
-        }
-    each = how["max_length"] * branches * (len(codec.vocabulary.fields) + (branches > 1))
-    return how | {"at_once": max(1, min(AT_ONCE // each, MOST // branches))}
-
-
-def _asked(
-    sampler: Sampler, notes_per_second: list[float] | None, pitch_class_histogram: str | None, told: bool
-) -> Arrays:
-    codec = sampler.codec
-    if not told and not codec.optional_controls:
-        raise UserError("--told=false: the model was not trained to go without (config.codec.optional_controls)")
-    if not told and (notes_per_second is not None or pitch_class_histogram is not None):
-        raise UserError("--told=false: leave out what it is not to be told")
-    asked = {"notes_per_second": notes_per_second, "pitch_class_histogram": _lists(pitch_class_histogram)}
-    return codec.condition(**{name: value for name, value in asked.items() if value is not None})
-
-
-def _lists(text: str | None) -> list[list[float]] | None:
-    if text is None:
-        return None
-    try:
-        return [[float(part) for part in row.split(",")] for row in text.split(";") if row.strip()]
-    except ValueError:
-        message = "expected lists of 12 numbers, parted by commas, and lists by semicolons"
-        raise UserError(f"--pitch_class_histogram={text}: {message}") from None
-
-
 def _beginning(sampler: Sampler, encoded: Arrays, seconds: float | None) -> Arrays:
     """The events of the first seconds, or of all; the time-shift that goes beyond is cut."""
     vocabulary, tokens = sampler.codec.vocabulary, encoded["tokens"]
@@ -404,51 +337,6 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         cells = [row[column] for column in columns]
         text = ["-" if cell is None else f"{cell:,}" if isinstance(cell, int) else f"{cell:,.3f}" for cell in cells]
         print(f"{name:{wide}}" + "".join(f"{cell:>13}" for cell in text))
-
-
-def _check(**flags: Any) -> None:
-    """Raises UserError for the first flag outside its range."""
-    if flags.get("seconds") is not None and flags.get("events") is not None:
-        raise UserError("--seconds and --events both say how much to make: give one of them")
-    for name, low, high in (
-        ("n", 1, MOST),
-        ("events", 1, MOST_EVENTS),
-        ("top_k", 0, 1_000_000),
-        ("beam_size", 1, 64),
-        ("branch_factor", 1, 64),
-        ("steps_per_iteration", 1, 10_000),
-        ("sample_rate", 8000, 96000),
-    ):
-        if flags.get(name) is not None:
-            _between(name, flags[name], low, high)
-    for name, zero, most in (
-        ("seconds", False, MOST_SECONDS),
-        ("primer_seconds", False, MOST_SECONDS),
-        ("top_p", False, 1.0),
-        ("min_p", True, 1.0),
-    ):
-        value = flags.get(name)
-        if value is not None and not (0 < value <= most or (zero and value == 0)):
-            expected = f"0 to {most:g}" if zero else f"above 0, at most {most:g}"
-            raise UserError(f"--{name}={value:g}: expected {expected}")
-    _at_most(
-        "n",
-        flags.get("n", 1) * flags.get("beam_size", 1) * flags.get("branch_factor", 1),
-        "performances at once, with all branches",
-    )
-    soundfont = flags.get("soundfont")
-    if soundfont is not None and not Path(soundfont).is_file():
-        raise UserError(f"--soundfont={soundfont}: no such file")
-
-
-def _between(flag: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UserError(f"--{flag}={value}: expected {low} to {high}")
-
-
-def _at_most(flag: str, count: int, what: str) -> None:
-    if count > MOST:
-        raise UserError(f"--{flag}: {count} {what}, expected at most {MOST}")
 
 
 def _numbered(rows: list[list[Item]]) -> list[list[Item]]:
