@@ -75,6 +75,7 @@ def get_config(variant: str = "dynamics") -> ConfigDict:
     config.codec.encoding = "events"  # or "notes"
     config.codec.steps_per_second = 100
     config.codec.max_shift = 100  # steps
+    config.codec.max_duration = 1000  # steps, with encoding "notes"
     config.codec.velocity_bins = 32  # 0: none
     config.codec.sustain = True  # notes are held as long as the pedal holds them
     config.codec.controls = ()  # "notes_per_second", "pitch_class_histogram"

@@ -52,6 +52,12 @@ class PreparedData:
         with np.load(self.folder / "lengths.npz") as lengths:
             self.lengths = {split: lengths[split] for split in lengths.files}
 
+    def need(self, column: str, what: str) -> None:
+        """Raises UserError where records have no such column, as data of another kind: drawings for pieces."""
+        columns = json.loads((self.folder / "features.json").read_text())["featuresDict"]["features"]
+        if column not in columns:
+            raise UserError(f"{self.folder} holds no {what}: its records have {', '.join(sorted(columns))}")
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_builder"}
 

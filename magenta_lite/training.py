@@ -5,7 +5,6 @@ parts. Each example has a key of its own, made from the step and the example's p
 the same on one device and on many.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -170,8 +169,8 @@ def add(sums: Sums, more: Sums) -> None:
 
 
 def ratios(sums: Sums) -> dict[str, float]:
-    """{metric: total / weight}."""
-    return {name: float(total / weight) if weight else math.nan for name, (total, weight) in sums.items()}
+    """{metric: total / weight}, without those that no example has a weight for: nothing is known of them."""
+    return {name: float(total / weight) for name, (total, weight) in sums.items() if weight}
 
 
 def not_finite(sums: Sums) -> str | None:

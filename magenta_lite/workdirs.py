@@ -42,6 +42,7 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
     for name in options:
         if name not in valid:
             raise UserError(f"config.codec.{name} is no option of {config.family}: {nearest(name, valid)}")
+    data.need(*codec_class.reads)
     codec, touched = codec_class.from_data(options, data)
     # What is wrong is refused before anything is written.
     models.check(config, codec)

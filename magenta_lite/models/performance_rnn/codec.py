@@ -48,6 +48,7 @@ class Codec:
     """
 
     noun: ClassVar[str] = "crops"
+    reads: ClassVar[tuple[str, str]] = ("pitch", "pieces of music")
 
     labels: tuple[str, ...] = ()
     encoding: str = "events"

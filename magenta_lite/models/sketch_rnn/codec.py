@@ -31,6 +31,7 @@ class Codec:
     """
 
     noun: ClassVar[str] = "sketches"
+    reads: ClassVar[tuple[str, str]] = ("strokes", "drawings")
 
     scale: float
     n_max: int
