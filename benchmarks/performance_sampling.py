@@ -57,8 +57,9 @@ def main(
     from magenta_lite.sampler import Sampler
 
     model = _model(dtype) if workdir is None else Sampler(Path(workdir)).model
-    if not hasattr(model, "vocabulary") or model.conditions or len(model.vocabulary.fields) > 1:
-        print("skipped: this is for a Performance RNN of events, without controls (configs/performance_rnn.py)")
+    plain = hasattr(model, "vocabulary") and not model.conditions and len(model.vocabulary.fields) == 1
+    if not plain or not all(hasattr(layer, "w_hh") for layer in model.layers):
+        print("skipped: this is for a Performance RNN of events, without controls and attention")
         return 0
     graph, state = nnx.split(model)
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(count))
@@ -122,7 +123,8 @@ def _model(dtype: str) -> Any:
 def _multiplications(model: Any) -> int:
     """Of the matrix products of an event."""
     recurrent = sum(layer.w_hh.size for layer in model.layers)
-    return recurrent + sum(layer.w_xh.size for layer in model.layers[1:]) + model.output.kernel.size
+    read = model.layers if model.residual else model.layers[1:]  # the first layer's is a look-up, but of a projection
+    return recurrent + sum(layer.w_xh.size for layer in read) + model.output.kernel.size
 
 
 def _one_by_one(model: Any, temperature: float) -> Callable[[int], list[int]]:

@@ -44,11 +44,12 @@ class Split:
         """Raises UserError: no prepared data, no such split, nothing in it that the codec takes, or unknown classes."""
         config, self.codec = sampler.config, sampler.codec
         self.data = pipeline.PreparedData(folder, config.data.build if folder == config.data.dir else "")
+        self.data.need(*self.codec.reads)
         self.name = name
         if name not in self.data.lengths:
             raise UserError(f"--split={name}: {folder} has {', '.join(self.data.lengths)}")
         unknown = sorted(set(self.data.labels) - set(self.codec.labels))
-        if sampler.conditions and unknown:
+        if "label" in sampler.conditions and unknown:
             raise UserError(f"{folder} has the class {unknown[0]}, which the model was not told of")
         self.own = self.data.source.get("digest") == workdirs.data_digest(sampler.workdir)
         self.lengths = self.codec.lengths(self.data.lengths[name])

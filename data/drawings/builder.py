@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.archives import Member, plain
 from data.drawing_records import Drawings
-from data.line_files import ENDINGS, Member, key_of, plain, texts
+from data.line_files import ENDINGS, key_of, texts
 from data.prepare import SPLITS, Item
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError

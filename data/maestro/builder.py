@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.line_files import DAMAGE, Member, opened_archives, plain
+from data.archives import DAMAGE, Member, opened_archives, plain
 from data.music_records import Pieces
 from data.packing import pack_score
 from data.prepare import SPLITS, Item, hash_file

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from data.line_files import plain
+from data.archives import plain
 from data.midi import files
 from data.midi.files import Found
 from data.music_records import Pieces

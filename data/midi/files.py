@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from data.line_files import DAMAGE
+from data.archives import DAMAGE
 from data.packing import pack_score
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.music import midi

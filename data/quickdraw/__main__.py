@@ -3,7 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from data.line_files import Member, is_ndjson, members
+from data.archives import Member
+from data.line_files import is_ndjson, members
 from data.prepare import Origin, command_line, hash_file, prepare
 from data.quickdraw import published
 from data.quickdraw.builder import QuickDraw

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.archives import Member, opened_archives, plain
 from data.drawing_records import Drawings
-from data.line_files import Member, key_of, opened_archives, plain, texts
+from data.line_files import key_of, texts
 from data.prepare import SPLITS, Item
 from data.splits import assign, place
 from magenta_lite.errors import Rejected, UserError, nearest

@@ -108,12 +108,18 @@ def writing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
-def _fluidsynth(notes: Notes, soundfont: Path, sample_rate: int) -> NDArray[np.float32]:
-    if not soundfont.is_file():
-        raise UserError(f"no soundfont {soundfont}: expected an .sf2 or .sf3 file")
+def need_fluidsynth() -> str:
+    """Path of the program fluidsynth; raises UserError where it is not installed."""
     program = shutil.which("fluidsynth")
     if program is None:
         raise UserError("a soundfont needs FluidSynth: install the program fluidsynth, or leave the soundfont out")
+    return program
+
+
+def _fluidsynth(notes: Notes, soundfont: Path, sample_rate: int) -> NDArray[np.float32]:
+    if not soundfont.is_file():
+        raise UserError(f"no soundfont {soundfont}: expected an .sf2 or .sf3 file")
+    program = need_fluidsynth()
     if not len(notes):
         return np.zeros((0, 2), np.float32)
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,10 @@ import csv
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from magenta_lite.music import midi
 from magenta_lite.music.score import Score
 from magenta_lite.pipeline import PreparedData
 
+REPOSITORY = Path(__file__).parents[2]
 SHARES = [1.0, 1.0, 1.0]
 COLUMNS = ("start", "end", "pitch", "velocity", "program", "instrument", "tempo_qpm", "metre", "pedal_time", "names")
 
@@ -195,3 +199,22 @@ def test_damaged_members_of_a_zip(tmp_path):
     main(str(packed), out=str(tmp_path / "out"), split=SHARES)
     assert rejected(tmp_path / "out") == [["3.mid", "", "file that cannot be read"]]
     assert isinstance(files.read((str(packed), "3.mid")), Rejected)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_every_kind_of_zip_costs_its_file(tmp_path, method):
+    packed = tmp_path / "songs.zip"
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("0.mid", melody(0))
+        end = archive.start_dir
+    content = bytearray(packed.read_bytes())
+    content[end - 20 : end] = bytes(20)
+    content[50:70] = b"\xff" * 20
+    packed.write_bytes(content)
+    assert files.read((str(packed), "0.mid")) == files.UNREADABLE
+
+
+def test_what_every_reading_process_imports_is_light():
+    program = "import sys, data.midi.files; print([m for m in sys.modules if 'sketch' in m or m == 'data.line_files'])"
+    found = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

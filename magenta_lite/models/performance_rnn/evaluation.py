@@ -209,7 +209,7 @@ def samples(
         }
     }
     notes = {
-        name: [codec.decode({"tokens": tokens, "length": np.array(len(tokens))}) for tokens in pieces]
+        name: [codec.decode({"tokens": tokens, "length": len(tokens), "steps": np.array(steps)}) for tokens in pieces]
         for name, pieces in sets.items()
     }
     found["samples"]["empty"] = np.mean([len(piece) == 0 for piece in notes["samples"]])
@@ -294,11 +294,13 @@ def _told(split: list[Tokens], sampler: Sampler, count: int) -> dict[str, NDArra
         return {}
     told: dict[str, list[NDArray]] = {name: [] for name in ("told", "density", "histogram")}
     for tokens in split:
-        moves = events.steps_of(tokens, vocabulary)
-        seconds = np.arange(SECONDS) * codec.steps_per_second
-        place = np.minimum(np.searchsorted(np.cumsum(moves) - moves, seconds), len(tokens) - 1)
-        density = controls.density(tokens, vocabulary, codec.steps_per_second)[place]
-        histogram = controls.histogram(tokens, vocabulary, codec.steps_per_second)[place]
+        density, histogram = np.zeros(SECONDS), np.full((SECONDS, controls.CLASSES), 1 / controls.CLASSES)
+        if len(tokens):  # else 30 s of silence, and no note is asked for
+            moves = events.steps_of(tokens, vocabulary)
+            seconds = np.arange(SECONDS) * codec.steps_per_second
+            place = np.minimum(np.searchsorted(np.cumsum(moves) - moves, seconds), len(tokens) - 1)
+            density = controls.density(tokens, vocabulary, codec.steps_per_second)[place]
+            histogram = controls.histogram(tokens, vocabulary, codec.steps_per_second)[place]
         told["told"].append(np.ones((), np.float32))
         told["density"].append(controls.density_bins(density))
         told["histogram"].append(histogram.astype(np.float32))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
+from magenta_lite.music import audio
 from magenta_lite.models.performance_rnn.codec import Codec
 
 MOST_SECONDS, MOST_EVENTS, MOST = 3600.0, 1_000_000, 4096
@@ -51,8 +52,13 @@ def check(**flags: Any) -> None:
         "performances at once, with all branches",
     )
     soundfont = flags.get("soundfont")
-    if soundfont is not None and not Path(soundfont).is_file():
-        raise UserError(f"--soundfont={soundfont}: no such file")
+    if soundfont is not None:
+        # What would fail after all was drawn.
+        if not flags.get("audio", True):
+            raise UserError("--soundfont is for sound: leave out --audio=false")
+        if not Path(soundfont).is_file():
+            raise UserError(f"--soundfont={soundfont}: no such file")
+        audio.need_fluidsynth()
 
 
 def between(flag: str, value: int, low: int, high: int) -> None:

@@ -162,6 +162,8 @@ def score(
     flags.between("count", count, 1, 1_000_000)
     if input is not None and (data_dir is not None or items is not None):
         raise UserError("--input names what to score: leave out --data_dir and --items")
+    if input is not None and not input:
+        raise UserError("--input= is empty: expected MIDI files, parted by commas")
     if input is None:
         found = sampler.starting_examples(input=None, items=items, data_dir=data_dir, split=split, count=count)
         pieces = [(str(example["name"]), encoded) for example, encoded in found]
@@ -222,7 +224,7 @@ def gallery(sampler: Sampler, *, folder: Path, seed: int = 0, seconds: float = 2
         sections.append(Section("Controls", words, pieces(drawn, ["", ""])))
     made = f"{sampler.config.family} after {sampler.step:,} steps on {sampler.config.data.dir}"
     losses = [value for _, value in logs.read(sampler.workdir, "valid", "loss")]
-    made += f"; at best {min(losses):.3f} nats an event in validation" if losses else ""
+    made += f"; at best {min(losses):.3f} nats {_unit(codec)} in validation" if losses else ""
     write_page(folder / "gallery.html", "What the model plays", sections, made=made)
 
 
@@ -343,6 +345,10 @@ def _numbered(rows: list[list[Item]]) -> list[list[Item]]:
     """Rows whose sampled pieces have their files' numbers as captions."""
     number = itertools.count()
     return [[Item(item.value, f"{next(number):03d}") if item.sampled else item for item in row] for row in rows]
+
+
+def _unit(codec: Any) -> str:
+    return "a note" if codec.encoding == "notes" else "an event"
 
 
 def _title(temperature: float) -> str:
