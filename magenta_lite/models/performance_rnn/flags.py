@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
-from magenta_lite.music import audio
 from magenta_lite.models.performance_rnn.codec import Codec
+from magenta_lite.music import audio
 
 MOST_SECONDS, MOST_EVENTS, MOST = 3600.0, 1_000_000, 4096
 
