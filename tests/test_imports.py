@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = ("magenta_lite.errors", "magenta_lite.sheet")  # small, on numpy or on nothing: everyone may use them
+SHARED = (
+    "magenta_lite.errors",
+    "magenta_lite.files",
+    "magenta_lite.sheet",
+)  # small, on numpy or on nothing: everyone may use them
 DEVICE = {"jax", "jaxlib", "flax", "optax", "orbax"}
 PREPARED = {"tensorflow_datasets", "array_record", "grain"}
 UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}
@@ -19,6 +23,7 @@ UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}
 # may use all of it.
 MAY_IMPORT = {
     "magenta_lite.errors": (),
+    "magenta_lite.files": (),
     "magenta_lite.sheet": (),
     "magenta_lite.command": (),
     "magenta_lite.config": (),
@@ -56,6 +61,7 @@ MAY_IMPORT = {
 # Libraries that a part does without. "codec" is every family's codec, which runs on the host.
 WITHOUT = {
     "magenta_lite.errors": DEVICE | PREPARED,
+    "magenta_lite.files": DEVICE | PREPARED,
     "magenta_lite.command": DEVICE | PREPARED,
     "magenta_lite.sheet": DEVICE | PREPARED,
     "magenta_lite.sketch": DEVICE | PREPARED,

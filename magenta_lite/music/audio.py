@@ -1,19 +1,17 @@
 """Notes as sound: through FluidSynth with a soundfont, or through the built-in synthesizer, and WAV files."""
 
-import contextlib
 import os
 import shutil
 import subprocess
 import tempfile
 import wave
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
+from magenta_lite.files import writing
 from magenta_lite.music import midi_writing, synthesizer
 from magenta_lite.music.notes import Notes
 
@@ -83,29 +81,6 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
             return whole.reshape(-1, sound.getnchannels()).astype(np.float32) / np.float32(32767), sound.getframerate()
     except (OSError, EOFError, wave.Error) as error:
         raise UserError(f"cannot read {path}: {error}") from None
-
-
-@contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file to write, which takes the place of `path` when the block ends well, and vanishes when it fails.
-
-    The folder is made if missing.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def need_fluidsynth() -> str:

@@ -2,13 +2,12 @@
 
 import os
 import struct
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magenta_lite.errors import UserError
+from magenta_lite.files import writing
 from magenta_lite.music.midi import DRUMS, MAX_TICKS, MAX_TRACKS, SUSTAIN
 from magenta_lite.music.notes import DEFAULT_QPM, Notes
 
@@ -22,19 +21,8 @@ def write(notes: Notes, path: str | os.PathLike[str], *, ticks_per_quarter: int 
     """A MIDI file of notes, whole or not at all. Raises UserError where it cannot be written."""
     content = to_bytes(notes, ticks_per_quarter=ticks_per_quarter)
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(name).chmod(0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+    with writing(path) as file:
+        file.write(content)
     return path
 
 

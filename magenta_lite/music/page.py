@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from magenta_lite.errors import UserError
+from magenta_lite.files import writing
 from magenta_lite.music import piano_roll
-from magenta_lite.music.audio import writing
 from magenta_lite.music.notes import Notes
 
 __all__ = ["Piece", "Section", "write_page"]

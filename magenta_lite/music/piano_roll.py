@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from magenta_lite.music.audio import writing
+from magenta_lite.files import writing
 from magenta_lite.music.notes import Notes
 
 PAPER = "#ffffff"

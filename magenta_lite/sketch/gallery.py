@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from magenta_lite.sketch.files import writing
+from magenta_lite.files import writing
 from magenta_lite.sketch.grid import PEN, Cell, fit
 from magenta_lite.sketch.svg import path_data
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from magenta_lite.errors import Rejected, UserError
-from magenta_lite.sketch.files import writing
+from magenta_lite.files import writing
 from magenta_lite.sketch.simplification import BOX, as_published
 from magenta_lite.sketch.strokes import from_polylines, to_polylines
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from magenta_lite.sketch.files import writing
+from magenta_lite.files import writing
 from magenta_lite.sketch.grid import EDGE, GIVEN, INK, PAPER, TEXT, Cell, Page, Placed, lay_out
 
 __all__ = ["Cell", "drawing_gif", "drawing_png", "grid_gif", "grid_image", "grid_png"]

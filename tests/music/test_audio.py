@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from magenta_lite.errors import UserError
+from magenta_lite.files import writing
 from magenta_lite.music import audio
 from magenta_lite.music.notes import Notes
 
@@ -35,7 +36,7 @@ def test_a_wav_that_cannot_be_finished_leaves_the_old_one(tmp_path):
     before = (tmp_path / "a.wav").read_bytes()
     with pytest.raises(ValueError, match="shape"):
         audio.write_wav(np.zeros((2, 2, 2)), tmp_path / "a.wav")
-    with pytest.raises(RuntimeError), audio.writing(tmp_path / "a.wav") as file:
+    with pytest.raises(RuntimeError), writing(tmp_path / "a.wav") as file:
         file.write(b"half")
         raise RuntimeError
     assert (tmp_path / "a.wav").read_bytes() == before

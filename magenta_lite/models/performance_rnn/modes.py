@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from magenta_lite import logs
 from magenta_lite.errors import Rejected, UserError
+from magenta_lite.files import writing
 from magenta_lite.models.performance_rnn import events as event_numbers
 from magenta_lite.models.performance_rnn import flags, output
 from magenta_lite.models.performance_rnn.vocabulary import TIME_SHIFT, EventVocabulary
@@ -188,7 +189,7 @@ def score(
     events = sum(len(arrays["tokens"]) for _, arrays in pieces)
     total = {"events": events, **_shares(*(float(column.sum()) for column in columns))}
     content = {"step": sampler.step, "pieces": table, "total": total}
-    with sounds.writing(folder / "score.json") as file:
+    with writing(folder / "score.json") as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
     _print_table([*table, {"piece": f"all {len(table)}", **total}])
 

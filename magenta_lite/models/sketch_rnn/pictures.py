@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from magenta_lite.files import writing
 from magenta_lite.sheet import Sheet
 from magenta_lite.sketch import ndjson, raster, svg
-from magenta_lite.sketch.files import writing
 from magenta_lite.sketch.grid import Cell
 
 SHOWN = 400
