@@ -107,6 +107,9 @@ def _copy(answer: http.client.HTTPResponse, file: IO[bytes], name: str) -> None:
         while block := answer.read(1 << 16):
             file.write(block)
             progress.update(len(block))
+    # What is renamed later has to be on the disk: whole, or its name would promise more than there is.
+    file.flush()
+    os.fsync(file.fileno())
     # Read in blocks, http.client takes a closed connection for the end of the body.
     if size is not None and file.tell() != size:
         raise http.client.IncompleteRead(b"", size - file.tell())

@@ -3,6 +3,7 @@
 import http.server
 import io
 import json
+import os
 import struct
 import threading
 import zipfile
@@ -132,6 +133,19 @@ def test_what_may_not_belong_together_begins_anew(tmp_path, server, address, cha
     fetch(address("a.zip"), tmp_path / "a.zip", tries=2, pause=0.001, resume=True)
     assert (tmp_path / "a.zip").read_bytes() == server.body
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_all_is_on_the_disk_before_it_has_its_name(tmp_path, server, address, monkeypatch, resume):
+    synced, replaced = [], []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_size), sync(file)))
+    monkeypatch.setattr(
+        os, "replace", lambda old, new: (replaced.append((list(synced), Path(old).stat().st_size)), replace(old, new))
+    )
+    server.body = BODY[:100_001]
+    fetch(address("a.zip"), tmp_path / "a.zip", tries=1, resume=resume)
+    assert replaced == [([100_001], 100_001)]
 
 
 def test_two_do_not_download_the_same_at_once(tmp_path, address):
