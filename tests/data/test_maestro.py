@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import shlex
+import struct
 import zipfile
 from pathlib import Path
 
@@ -93,12 +96,50 @@ def test_a_part_is_refused_unless_it_is_asked_for(part, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_other_numbers_than_the_published_are_an_error(part, tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "FILES", dict.fromkeys(SPLITS, 2))
-    monkeypatch.setattr(builder.Maestro3, "complete", True)
-    with pytest.raises(UserError, match=r"train has [\d,]+ notes in 2 pieces, MAESTRO v3\.0\.0 has 5,659,329 in 2"):
-        main(source=str(part), out=str(tmp_path / "out"))
-    assert not list(tmp_path.iterdir())
+@pytest.fixture
+def tiny(tmp_path):
+    """A folder like MAESTRO's, of one performance of one note in each split."""
+    note = b"\x00\x90\x40\x40\x60\x80\x40\x00\x00\xff\x2f\x00"
+    piece = b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(note)) + note
+    rows = ["canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration"]
+    (tmp_path / "tiny" / "2018").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        rows.append(f"A. Composer,Sonata,{split},2018,2018/{split}.midi,2018/{split}.wav,1.5")
+        (tmp_path / "tiny" / "2018" / f"{split}.midi").write_bytes(piece)
+    (tmp_path / "tiny" / builder.TABLE).write_text("\n".join([*rows, ""]))
+    return tmp_path / "tiny"
+
+
+def test_other_numbers_than_the_published_are_an_error_or_a_note(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(builder, "FILES", dict.fromkeys(SPLITS, 1))
+    monkeypatch.setattr(builder, "NOTES", {"train": 5_000, "valid": 1, "test": 1})
+    differs = "train has 1 notes in 1 pieces, MAESTRO v3.0.0 has 5,000 in 1"
+    with pytest.raises(UserError, match=rf"{re.escape(differs)}: .* add --partial"):
+        main(source=str(tiny), out=str(tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+    main(source=str(tiny), out=str(tmp_path / "out"), partial=True)
+    about = json.loads((tmp_path / "out" / "source.json").read_text())
+    assert about["notes"] == [differs]
+    assert about["options"] == {"partial": True}
+    assert shlex.split(about["command"])[-1] == "--partial=True"
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        ("A. Composer,Sonata", 5),
+        ("A. Composer,Sonata,train,2018,2018/tra", 5),
+        ("A. Composer,Sonata,training,2018,2018/train.midi,2018/train.wav,1.5", 5),
+        ("A. Composer,Sonata,train,2018,2018/train.midi,2018/train.wav,1.5,and,more", 5),
+        ('A. Composer,"Sonata\nin C', 6),
+    ],
+)
+def test_a_broken_table_is_told_with_its_line(tiny, tmp_path, line, number):
+    with (tiny / builder.TABLE).open("a") as file:
+        file.write(line)
+    for partial in (False, True):
+        with pytest.raises(UserError, match=rf"maestro-v3\.0\.0\.csv in it is broken in line {number}$"):
+            main(source=str(tiny), out=str(tmp_path / "out"), partial=partial)
 
 
 def test_damaged_performances_are_listed(part, tmp_path):
