@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = (
-    "magenta_lite.errors",
-    "magenta_lite.files",
-    "magenta_lite.sheet",
-)  # small, on numpy or on nothing: everyone may use them
+# Small, on numpy or on nothing: everyone may use them.
+SHARED = ("magenta_lite.errors", "magenta_lite.files", "magenta_lite.sheet")
 DEVICE = {"jax", "jaxlib", "flax", "optax", "orbax"}
 PREPARED = {"tensorflow_datasets", "array_record", "grain"}
 UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}

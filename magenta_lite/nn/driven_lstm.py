@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from magenta_lite.nn.lstm import activate, product, update
+from magenta_lite.nn.lstm import activate, at, product, put, update
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -26,25 +26,17 @@ def driven(
     return _forward(dtype, drive, w_hh, c, h)[0]
 
 
-def _at(array: jax.Array, t: jax.Array) -> jax.Array:
-    return lax.dynamic_index_in_dim(array, t, keepdims=False)
-
-
-def _put(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
-    return lax.dynamic_update_index_in_dim(array, value, t, 0)
-
-
 def _forward(dtype, drive, w_hh, c, h):
     time, (batch, units) = len(drive), h.shape
     weights = w_hh.astype(dtype)
 
     def step(t, carry):
         c, h, cs, hs, gates = carry
-        gates = _put(gates, activate(product(h, weights, dtype) + _at(drive, t)), t)
+        gates = put(gates, activate(product(h, weights, dtype) + at(drive, t)), t)
         # Written once, and read from where it was written: without the barrier it is made twice.
         gates = lax.optimization_barrier(gates)
-        c, h = update(c, _at(gates, t), None, 1.0)
-        return c, h, _put(cs, c, t), _put(hs, h, t), gates
+        c, h = update(c, at(gates, t), None, 1.0)
+        return c, h, put(cs, c, t), put(hs, h, t), gates
 
     stored = (jnp.zeros((time, batch, size)) for size in (units, units, 4 * units))
     c_last, h_last, cs, hs, gates = lax.fori_loop(0, time, step, (c, h, *stored))
@@ -60,10 +52,10 @@ def _backward(dtype, saved, cotangents):
     def step(n, carry):
         d_c, d_h, d_drive = carry
         t = time - 1 - n
-        i, g, f, o = jnp.split(_at(gates, t), 4, axis=1)
-        c_before = jnp.where(t == 0, c0, _at(cs, jnp.maximum(t - 1, 0)))
-        d_h = d_h + _at(d_hs, t)
-        tanh_c = jnp.tanh(_at(cs, t))
+        i, g, f, o = jnp.split(at(gates, t), 4, axis=1)
+        c_before = jnp.where(t == 0, c0, at(cs, jnp.maximum(t - 1, 0)))
+        d_h = d_h + at(d_hs, t)
+        tanh_c = jnp.tanh(at(cs, t))
         d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
         d_gates = jnp.concatenate(
             [
@@ -74,8 +66,8 @@ def _backward(dtype, saved, cotangents):
             ],
             axis=1,
         )
-        d_drive = lax.optimization_barrier(_put(d_drive, d_gates, t))
-        return d_c * f, product(_at(d_drive, t), back, dtype), d_drive
+        d_drive = lax.optimization_barrier(put(d_drive, d_gates, t))
+        return d_c * f, product(at(d_drive, t), back, dtype), d_drive
 
     d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, jnp.zeros_like(gates)))
     before = jnp.concatenate([h0[None], hs[:-1]]).reshape(time * batch, units)

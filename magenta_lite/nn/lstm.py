@@ -185,16 +185,18 @@ def _recur(
     return _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps)[0]
 
 
-def _at(array: jax.Array, t: jax.Array) -> jax.Array:
+def at(array: jax.Array, t: jax.Array) -> jax.Array:
+    """Row t of what a loop reads."""
     return lax.dynamic_index_in_dim(array, t, keepdims=False)
 
 
-def _put(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
+def put(array: jax.Array, value: jax.Array, t: jax.Array) -> jax.Array:
+    """What a loop writes, with row t set."""
     return lax.dynamic_update_index_in_dim(array, value, t, 0)
 
 
 def _kept_at(kept: jax.Array | None, t: jax.Array) -> jax.Array | None:
-    return None if kept is None else kept[0] if len(kept) == 1 else _at(kept, t)
+    return None if kept is None else kept[0] if len(kept) == 1 else at(kept, t)
 
 
 def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps):
@@ -202,11 +204,11 @@ def _recur_forward(keep, dtype, xs, weights, shift, c, h, kept, steps):
 
     def step(t, carry):
         c, h, cs, hs, gates = carry
-        gates = _put(gates, activate(_products(_at(xs, t), h, weights, dtype) + shift), t)
+        gates = put(gates, activate(_products(at(xs, t), h, weights, dtype) + shift), t)
         # Written once, and read from where it was written: without the barrier it is made twice.
         gates = lax.optimization_barrier(gates)
-        c, h = update(c, _at(gates, t), _kept_at(kept, t), keep)
-        return c, h, _put(cs, c, t), _put(hs, h, t), gates
+        c, h = update(c, at(gates, t), _kept_at(kept, t), keep)
+        return c, h, put(cs, c, t), put(hs, h, t), gates
 
     stored = (jnp.zeros((time, batch, size)) for size in (units, units, 4 * units))
     *last, cs, hs, gates = lax.fori_loop(0, time if steps is None else steps, step, (c, h, *stored))
@@ -223,12 +225,12 @@ def _recur_backward(keep, dtype, saved, cotangents):
 
     def step(t, place, carry):
         d_c, d_h, d_shift, d_gates = carry
-        i, g, f, o = jnp.split(_at(gates, t), 4, axis=1)
+        i, g, f, o = jnp.split(at(gates, t), 4, axis=1)
         kept_now = _kept_at(kept, t)
         g_kept, i_kept = (g, i) if kept_now is None else (jnp.where(kept_now, a / keep, 0.0) for a in (g, i))
-        c_before = jnp.where(t == 0, c0, _at(cs, jnp.maximum(t - 1, 0)))
-        d_h = d_h + _at(d_hs, t)
-        tanh_c = jnp.tanh(_at(cs, t))
+        c_before = jnp.where(t == 0, c0, at(cs, jnp.maximum(t - 1, 0)))
+        d_h = d_h + at(d_hs, t)
+        tanh_c = jnp.tanh(at(cs, t))
         d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
         d_now = jnp.concatenate(
             [
@@ -239,8 +241,8 @@ def _recur_backward(keep, dtype, saved, cotangents):
             ],
             axis=1,
         )
-        d_gates = lax.optimization_barrier(_put(d_gates, d_now, place))
-        d_now = _at(d_gates, place)
+        d_gates = lax.optimization_barrier(put(d_gates, d_now, place))
+        d_now = at(d_gates, place)
         # The shift's gradient is summed in the carry: it stays in cache, where a sum afterwards would read all again.
         return d_c * f, product(d_now, back_h, dtype), d_shift + d_now, d_gates
 
