@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data.packing import pack_score
-from data.prepare import Item, PreparedSet
+from data.prepare import SPLITS, Item, PreparedSet
 from magenta_lite.errors import Rejected
 from magenta_lite.music.score import Score
 
@@ -27,8 +27,8 @@ _COLUMNS = {
 class Pieces(PreparedSet):
     """Performances and songs; the content of an item is a Score, or the columns that `pack_score` made of one.
 
-    Records hold the columns of `Score.pack`, `title`, `label` and `name`; their length is the number of notes. The
-    sustain pedal is not applied: its changes are a column.
+    Records hold the columns of `Score.pack`, `title`, `label` and `name`; their length is the number of notes that are
+    not drums. The sustain pedal is not applied: its changes are a column.
     """
 
     noun = "pieces"
@@ -50,4 +50,13 @@ class Pieces(PreparedSet):
         packed = pack_score(item.content) if isinstance(item.content, Score) else item.content
         if isinstance(packed, Rejected):
             return packed
-        return len(packed["start"]), {"title": "", **packed}
+        return len(packed["start"]) - int(np.count_nonzero(packed["is_drum"])), {"title": "", **packed}
+
+    def check(self) -> None:
+        """Tells how many pieces are drums alone, which are nothing to a family that plays no drums."""
+        for split in SPLITS:
+            lengths = self.lengths[split]
+            drums = lengths.count(0)
+            if drums:
+                rest = "" if drums < len(lengths) else "; all of them, so nothing is left for families without drums"
+                self.notes.append(f"drums alone in {split}: {drums:,} of {len(lengths):,} pieces{rest}")

@@ -136,7 +136,7 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
         """How many items there are, the rejected ones among them."""
 
     def check(self) -> None:
-        """Called after a build: raises UserError where the set is not what it claims to be."""
+        """Called after a build, for more notes; raises UserError where the set is not what it claims to be."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         label = tfds.features.ClassLabel(names=list(self.labels))

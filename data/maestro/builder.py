@@ -78,6 +78,7 @@ class Maestro(Pieces):
         Raises:
           UserError: it has, and no part was asked for.
         """
+        super().check()
         if not self.source.complete:
             return
         for split in SPLITS:

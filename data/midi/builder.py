@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data.archives import plain
@@ -54,6 +55,7 @@ class OwnMidi(Pieces):
     """Pieces of a folder or zip of MIDI files, each content once."""
 
     name = "own_midi"
+    VERSION = tfds.core.Version("1.1.0")  # since lengths leave drums out
 
     def __init__(
         self,
@@ -83,6 +85,12 @@ class OwnMidi(Pieces):
             counts = collections.Counter(why.reason for _, why in self._rejected.values()).most_common()
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
             raise UserError(f"--source={found.source}: nothing to keep: rejected {reasons}")
+        pieces = len(found.names) - len(self._rejected)
+        if pieces < len(SPLITS):
+            raise UserError(
+                f"--source={found.source} holds {pieces} piece{'s' if pieces > 1 else ''}: at least {len(SPLITS)} are "
+                "needed, one for each of train, valid and test"
+            )
         bad = np.zeros(len(found.names), bool)
         bad[list(self._rejected)] = True
         places = np.array([place(name) for name in found.names])

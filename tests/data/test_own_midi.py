@@ -26,12 +26,13 @@ SHARES = [1.0, 1.0, 1.0]
 COLUMNS = ("start", "end", "pitch", "velocity", "program", "instrument", "tempo_qpm", "metre", "pedal_time", "names")
 
 
-def melody(number, notes=12, ending=b"\x00\xff\x2f\x00", division=480):
-    """The bytes of a MIDI file, different for each number, with a name, a tempo, a metre and a pedal."""
+def melody(number, notes=12, ending=b"\x00\xff\x2f\x00", division=480, drums=0):
+    """The bytes of a MIDI file, different for each number, with a name, a tempo, a metre, a pedal and maybe drums."""
     events = b"\x00\xff\x03\x02ab\x00\xff\x51\x03\x07\xa1\x20\x00\xff\x58\x04\x03\x02\x18\x08\x00\xb0\x40\x7f"
     for step in range(notes):
         pitch = 40 + (number * 7 + step * (number + 1)) % 48
         events += bytes([step % 100, 0x90, pitch, 64 + number % 40, 60, 0x80, pitch, 0])
+    events += bytes([9, 0x99, 38, 90, 9, 0x89, 38, 0]) * drums
     events += b"\x00\xb0\x40\x00" + ending
     return b"MThd" + struct.pack(">IHHH", 6, 0, 1, division) + b"MTrk" + struct.pack(">I", len(events)) + events
 
@@ -188,6 +189,52 @@ def test_sources_of_which_nothing_can_be_kept(tmp_path):
     with pytest.raises(UserError, match="--min_notes=0"):
         main(str(folder), min_notes=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_lengths_leave_drums_out(folder, tmp_path, capsys):
+    (folder / "drums.mid").write_bytes(melody(20, notes=0, drums=30))
+    (folder / "both.mid").write_bytes(melody(21, notes=4, drums=6))
+    (folder / "few.mid").write_bytes(melody(22, notes=4, drums=5))
+    main(str(folder), out=str(tmp_path / "out"), split=SHARES)
+    data = PreparedData(tmp_path / "out")
+    found = {}
+    for split in SPLITS:
+        for record, length in zip(data.examples(split), data.lengths[split].tolist(), strict=True):
+            found[Path(record["name"]).name] = length, len(record["start"])
+            if record["name"].endswith("/drums.mid"):
+                drums = f"drums alone in {split}: 1 of {len(data.lengths[split])} pieces"
+    assert found.pop("drums.mid") == (0, 30)
+    assert found.pop("both.mid") == (4, 10)
+    assert set(found.values()) == {(12, 12)}
+    assert rejected(tmp_path / "out") == [["few.mid", "", "fewer than 10 notes"]]
+    assert data.source["notes"] == [drums]
+    assert drums in capsys.readouterr().out
+
+
+def test_splits_of_drums_alone_are_told(tmp_path):
+    for number in range(6):
+        path = tmp_path / "beats" / f"{number}.mid"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(melody(number, notes=0, drums=10 + number))
+    main(str(tmp_path / "beats"), out=str(tmp_path / "out"), split=SHARES)
+    data = PreparedData(tmp_path / "out")
+    assert data.source["longest"] == dict.fromkeys(SPLITS, 0)
+    assert data.source["notes"] == [
+        f"drums alone in {split}: {len(data.lengths[split])} of {len(data.lengths[split])} pieces; all of them, so "
+        "nothing is left for families without drums"
+        for split in SPLITS
+    ]
+
+
+@pytest.mark.parametrize(("count", "held"), [(1, "1 piece"), (2, "2 pieces")])
+def test_too_few_pieces_for_three_splits(tmp_path, count, held):
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        (tmp_path / "in" / f"{number}.mid").write_bytes(melody(number % count))
+    message = f"/in holds {held}: at least 3 are needed, one for each of train, valid and test$"
+    with pytest.raises(UserError, match=message):
+        main(str(tmp_path / "in"), out=str(tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_damaged_members_of_a_zip(tmp_path):
