@@ -18,12 +18,14 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.writer import ExampleWriter
+from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from magenta_lite.errors import Rejected, UserError
@@ -91,6 +93,14 @@ class _Info(tfds.core.DatasetInfo):
         """Nothing: these sets are made here, and tfds would leave an empty temporary folder behind each time."""
 
 
+class _Writer(ExampleWriter):
+    """Writes records with their columns by name: as they come, their order differs from process to process."""
+
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        """Writes serialized records."""
+        return super().write(path, ((key, _sorted_columns(record)) for key, record in examples))
+
+
 class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
     """A tfds builder whose records are written in the order in which they are read.
 
@@ -146,6 +156,9 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
             features=tfds.features.FeaturesDict({**self.columns(), "label": label, "name": tfds.features.Text()}),
             disable_shuffling=True,
         )
+
+    def _example_writer(self) -> ExampleWriter:
+        return _Writer(self.info.file_format)
 
     def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Callable[[], Iterator[Any]]]]:
         return {split: self._shards(split) for split in SPLITS}
@@ -240,6 +253,10 @@ def report(out: Path, builder: PreparedSet) -> str:
     lines += builder.notes
     train = ["python", "train.py", f"--config={builder.recipe}", "--workdir=runs/NAME", f"--config.data.dir={out}"]
     return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])
+
+
+def _sorted_columns(record: bytes) -> bytes:
+    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
 
 
 def _is_prepared(out: Path, origin: Origin) -> bool:

@@ -195,3 +195,14 @@ def test_programs_are_quiet_and_need_no_tensorflow(command, tmp_path):
     )
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.splitlines()[0] == f"prepared {tmp_path / 'set'}"
+
+
+def test_another_process_writes_the_same_bytes(tmp_path):
+    module, flags = write_toy_performances()
+    run((module, flags), f"--out={tmp_path / 'one'}")
+    other = [sys.executable, "-m", module, *flags, f"--out={tmp_path / 'two'}"]
+    subprocess.run(other, cwd=REPOSITORY, check=True, capture_output=True)
+    records = sorted((tmp_path / "one").glob("*.array_record*"))
+    assert len(records) == len(SPLITS)
+    for path in records:
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
