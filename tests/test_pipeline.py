@@ -100,3 +100,17 @@ def test_collate_fills_up():
 def test_no_prepared_data_says_how_to_prepare_it(tmp_path):
     with pytest.raises(UserError, match=r"no prepared data in .*: prepare it with `python -m data.toy`"):
         PreparedData(tmp_path / "none", "python -m data.toy")
+
+
+def test_long_examples_are_taken_more_often():
+    takes = np.array([1, 3, 2, 5])
+    plan = Plan(np.array([8, 8, 0, 8]), 9, 0, 1, takes)
+    window = np.concatenate([plan.batch(step)[0] for step in range(WINDOW)])
+    assert np.bincount(window, minlength=4).tolist() == [WINDOW, 3 * WINDOW, 0, 5 * WINDOW]
+
+
+def test_data_of_another_kind_is_refused(toy, toy_performances):
+    PreparedData(toy).need("strokes", "drawings")
+    PreparedData(toy_performances).need("pitch", "pieces of music")
+    with pytest.raises(UserError, match="holds no pieces of music: its records have label, name, strokes"):
+        PreparedData(toy).need("pitch", "pieces of music")

@@ -140,3 +140,9 @@ def test_bfloat16_computes_nearly_the_same():
 def test_not_finite_names_the_metric():
     assert training.not_finite({"a": np.array([1.0, 2.0]), "loss": np.array([np.nan, 1.0])}) == "loss"
     assert training.not_finite({"a": np.array([1.0, 2.0])}) is None
+
+
+def test_a_metric_that_nothing_was_weighed_for_is_left_out():
+    """Pieces of one loudness have no velocity events to be right about: that is no divergence."""
+    sums = {"loss": np.array([6.0, 3.0]), "accuracy_velocity": np.array([0.0, 0.0])}
+    assert ratios(sums) == {"loss": 2.0}
