@@ -24,7 +24,8 @@ def main(
     data: str = "prepared/maestro",
     batch_size: int = 64,
     crop: int = 512,
-    rounds: int = 3,
+    rounds: int = 2,
+    steps: int = 3,
     compute_dtype: str = "float32",
     losses: int = 0,
     seeds: int = 2,
@@ -32,6 +33,7 @@ def main(
     """Prints seconds a step, events a second, their ratio, and the share of the product rate.
 
     --data    prepared performances; without them the built-in ones are prepared and taken
+    --steps   of each turn; one more before them, which finds its memory cold, is left out
     --losses  instead of timing, trains both for so many steps from each of --seeds seeds, and compares their losses
     """
     folder = Path(data) if Path(data).exists() else _built_in()
@@ -54,13 +56,13 @@ def main(
         return 0
     contestants = {name: Contestant(module, **shared) for name, module in modules.items()}
     product = Contestant("product", dtype=compute_dtype)
-    for contestant in (*contestants.values(), product):
+    for contestant in contestants.values():
         contestant.take(1)
         contestant.forget()
     for _ in range(rounds):
         for contestant in contestants.values():
-            contestant.take(1)
-        product.take(5)
+            contestant.take_warm(steps)
+        product.take_warm(5)
     rate = PRODUCT / statistics.median(product.told["seconds"])
     print(f"{folder}, batches of {batch_size} x {crop}, {compute_dtype}; large products: {rate / 1e9:.0f} GFLOP/s")
     print(f"{'':28}{'s a step':>9}{'events/s':>10}{'ratio':>7}{'of the rate':>13}")

@@ -31,6 +31,13 @@ class Contestant:
         for name, values in json.loads(self._process.stdout.readline()).items():
             self.told.setdefault(name, []).extend(values)
 
+    def take_warm(self, steps: int) -> None:
+        """The same, but for one step before them, of which nothing is kept."""
+        before = {name: list(values) for name, values in self.told.items()}
+        self.take(1)
+        self.told = before
+        self.take(steps)
+
     def forget(self) -> None:
         self.told.clear()
 

@@ -46,7 +46,7 @@ def _forward(dtype, drive, w_hh, c, h):
 def _backward(dtype, saved, cotangents):
     w_hh, c0, h0, cs, hs, gates = saved
     d_hs, (d_c, d_h) = cotangents
-    time, batch, units = hs.shape
+    time = len(hs)
     back = w_hh.T.astype(dtype)
 
     def step(n, carry):
@@ -70,11 +70,33 @@ def _backward(dtype, saved, cotangents):
         return d_c * f, product(at(d_drive, t), back, dtype), d_drive
 
     d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, jnp.zeros_like(gates)))
-    before = jnp.concatenate([h0[None], hs[:-1]]).reshape(time * batch, units)
-    # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
-    before = lax.optimization_barrier(before.T)
-    d_w_hh = product(before, d_drive.reshape(time * batch, -1), dtype)
-    return d_drive, d_w_hh, d_c, d_h
+    before = jnp.concatenate([h0[None], hs[:-1]])
+    return d_drive, _weights(dtype, before, d_drive), d_c, d_h
 
 
 driven.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def large_product(dtype: Any, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x [..., I] @ kernel [I, J], for so many rows of x that the gradient of the kernel is worth a transpose."""
+    return product(x, kernel, dtype)
+
+
+def _large_forward(dtype, x, kernel):
+    return product(x, kernel, dtype), (x, kernel)
+
+
+def _large_backward(dtype, saved, d_out):
+    x, kernel = saved
+    return product(d_out, kernel.T, dtype), _weights(dtype, x, d_out)
+
+
+large_product.defvjp(_large_forward, _large_backward)
+
+
+def _weights(dtype: Any, x: jax.Array, d_out: jax.Array) -> jax.Array:
+    """The gradient [I, J] of a kernel that took x [..., I] to outputs whose gradient is d_out [..., J]."""
+    # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
+    flat = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
+    return product(flat, d_out.reshape(-1, d_out.shape[-1]), dtype)

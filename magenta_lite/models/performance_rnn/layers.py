@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 
 from magenta_lite.nn import initializers
-from magenta_lite.nn.driven_lstm import driven
+from magenta_lite.nn.driven_lstm import driven, large_product
 from magenta_lite.nn.lstm import activate, product, update
 
 LayerState = tuple[jax.Array, ...]
@@ -102,4 +102,4 @@ class AttentionLayer(nnx.Module):
 
 
 def _affine(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any) -> jax.Array:
-    return product(x, kernel, dtype) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+    return large_product(dtype, x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))
