@@ -1,13 +1,20 @@
-"""Scores as the columns of a record; light, since processes that only read files import it."""
+"""MIDI files as the columns of a record; light, since processes that only read files import it."""
 
 from typing import Any
 
 import numpy as np
 
 from magenta_lite.errors import Rejected
+from magenta_lite.music import midi
 from magenta_lite.music.score import Score
 
 _MOST = 2**32  # of a column of uint32
+
+
+def read(content: bytes | Rejected) -> dict[str, Any] | Rejected:
+    """The columns of a MIDI file's content; what is Rejected already stays so."""
+    score = content if isinstance(content, Rejected) else midi.parse(content)
+    return score if isinstance(score, Rejected) else pack_score(score)
 
 
 def pack_score(score: Score) -> dict[str, Any] | Rejected:

@@ -8,12 +8,12 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data import packing
 from data.archives import DAMAGE, Member, opened_archives, plain
 from data.music_records import Pieces
-from data.packing import pack_score
 from data.prepare import SPLITS, Item, hash_file
+from data.reading_pool import cores, read_all
 from magenta_lite.errors import Rejected, UserError
-from magenta_lite.music import midi
 
 LABEL = "maestro"
 TABLE = "maestro-v3.0.0.csv"
@@ -63,10 +63,18 @@ class Maestro(Pieces):
 
     def items(self, split: str) -> Iterator[Item]:
         """Yields the performances in the order of MAESTRO's table, named "maestro/2018/....midi"."""
-        rows = self.source.rows[split]
-        with opened_archives(row.file for row in rows) as archives:
-            for row in rows:
-                yield Item(row.name, "", LABEL, f"{LABEL}/{row.name}", _content(row, archives))
+        for row, packed in zip(self.source.rows[split], self._packed(split), strict=False):
+            content = packed if isinstance(packed, Rejected) else {**packed, "title": row.title}
+            yield Item(row.name, "", LABEL, f"{LABEL}/{row.name}", content)
+        if split == SPLITS[-1]:
+            self._read.close()
+
+    def _packed(self, split: str) -> Iterator[dict | Rejected]:
+        """The columns of a split's files, read by all cores: the processes go on from one split to the next."""
+        if split == SPLITS[0]:
+            files = [row.file for name in SPLITS for row in self.source.rows[name]]
+            self._read = read_all(packing.read, _contents(files), processes=cores())
+        return self._read
 
     def count(self, split: str) -> int:
         """Performances that the table lists and the source holds."""
@@ -156,12 +164,11 @@ def _hash_files(table: bytes, files: Sequence[Member]) -> str:
     return digest.hexdigest()
 
 
-def _content(row: Row, archives: Mapping[Path, zipfile.ZipFile]) -> dict | Rejected:
-    try:
-        with row.file.open(archives) as file:
-            content = file.read()
-    except DAMAGE:
-        return Rejected("file that cannot be read")
-    score = midi.parse(content)
-    packed = score if isinstance(score, Rejected) else pack_score(score)
-    return packed if isinstance(packed, Rejected) else {**packed, "title": row.title}
+def _contents(files: Sequence[Member]) -> Iterator[bytes | Rejected]:
+    with opened_archives(files) as archives:
+        for member in files:
+            try:
+                with member.open(archives) as file:
+                    yield file.read()
+            except DAMAGE:
+                yield Rejected("file that cannot be read")

@@ -13,8 +13,8 @@ from typing import IO
 
 import numpy as np
 
+from data import packing
 from data.archives import DAMAGE
-from data.packing import pack_score
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.music import midi
 
@@ -74,8 +74,7 @@ def sha256(file: tuple[str, str]) -> bytes | Rejected:
 def read(file: tuple[str, str]) -> tuple[int, bytes] | Rejected:
     """The number of notes of a file, of (source, name), and its packed columns for `restore`."""
     content = _content(*file)
-    score = content if isinstance(content, Rejected) else midi.parse(content)
-    packed = score if isinstance(score, Rejected) else pack_score(score)
+    packed = packing.read(content)
     if isinstance(packed, Rejected):
         return packed
     return len(packed["start"]), zlib.compress(pickle.dumps(packed), 1)
