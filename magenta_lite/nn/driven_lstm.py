@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from magenta_lite.nn.lstm import activate, at, product, put, update
+from magenta_lite.nn.lstm import activate, at, product, put, update, update_backward
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -52,22 +52,10 @@ def _backward(dtype, saved, cotangents):
     def step(n, carry):
         d_c, d_h, d_drive = carry
         t = time - 1 - n
-        i, g, f, o = jnp.split(at(gates, t), 4, axis=1)
         c_before = jnp.where(t == 0, c0, at(cs, jnp.maximum(t - 1, 0)))
-        d_h = d_h + at(d_hs, t)
-        tanh_c = jnp.tanh(at(cs, t))
-        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        d_gates = jnp.concatenate(
-            [
-                d_c * g * i * (1 - i),
-                d_c * i * (1 - g * g),
-                d_c * c_before * f * (1 - f),
-                d_h * tanh_c * o * (1 - o),
-            ],
-            axis=1,
-        )
+        d_gates, d_c = update_backward(c_before, at(cs, t), at(gates, t), d_c, d_h + at(d_hs, t), None, 1.0)
         d_drive = lax.optimization_barrier(put(d_drive, d_gates, t))
-        return d_c * f, product(at(d_drive, t), back, dtype), d_drive
+        return d_c, product(at(d_drive, t), back, dtype), d_drive
 
     d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, jnp.zeros_like(gates)))
     before = jnp.concatenate([h0[None], hs[:-1]])

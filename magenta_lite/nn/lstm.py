@@ -170,6 +170,29 @@ def update(c: jax.Array, gates: jax.Array, kept: jax.Array | None, keep: float) 
     return c, jnp.tanh(c) * o
 
 
+def update_backward(
+    c_before: jax.Array,
+    c: jax.Array,
+    gates: jax.Array,
+    d_c: jax.Array,
+    d_h: jax.Array,
+    kept: jax.Array | None,
+    keep: float,
+) -> tuple[jax.Array, jax.Array]:
+    """The gradients of what went into `activate` [B, 4H] and of c_before, from those of what `update` gave."""
+    i, g, f, o = jnp.split(gates, 4, axis=1)
+    g_kept, i_kept = (g, i) if kept is None else (jnp.where(kept, a / keep, 0.0) for a in (g, i))
+    tanh_c = jnp.tanh(c)
+    d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
+    d_gates = [
+        d_c * g_kept * i * (1 - i),
+        d_c * i_kept * (1 - g * g),
+        d_c * c_before * f * (1 - f),
+        d_h * tanh_c * o * (1 - o),
+    ]
+    return jnp.concatenate(d_gates, axis=1), d_c * f
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _recur(
     keep: float,
@@ -225,26 +248,12 @@ def _recur_backward(keep, dtype, saved, cotangents):
 
     def step(t, place, carry):
         d_c, d_h, d_shift, d_gates = carry
-        i, g, f, o = jnp.split(at(gates, t), 4, axis=1)
-        kept_now = _kept_at(kept, t)
-        g_kept, i_kept = (g, i) if kept_now is None else (jnp.where(kept_now, a / keep, 0.0) for a in (g, i))
         c_before = jnp.where(t == 0, c0, at(cs, jnp.maximum(t - 1, 0)))
-        d_h = d_h + at(d_hs, t)
-        tanh_c = jnp.tanh(at(cs, t))
-        d_c = d_c + d_h * o * (1 - tanh_c * tanh_c)
-        d_now = jnp.concatenate(
-            [
-                d_c * g_kept * i * (1 - i),
-                d_c * i_kept * (1 - g * g),
-                d_c * c_before * f * (1 - f),
-                d_h * tanh_c * o * (1 - o),
-            ],
-            axis=1,
-        )
+        d_now, d_c = update_backward(c_before, at(cs, t), at(gates, t), d_c, d_h + at(d_hs, t), _kept_at(kept, t), keep)
         d_gates = lax.optimization_barrier(put(d_gates, d_now, place))
         d_now = at(d_gates, place)
         # The shift's gradient is summed in the carry: it stays in cache, where a sum afterwards would read all again.
-        return d_c * f, product(d_now, back_h, dtype), d_shift + d_now, d_gates
+        return d_c, product(d_now, back_h, dtype), d_shift + d_now, d_gates
 
     size, total = (time, time) if steps is None else (min(_CHUNK, time), steps)
 
