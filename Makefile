@@ -93,7 +93,7 @@ $(READY): requirements.lock pyproject.toml
 	pip="$(BIN)/python -m pip install --disable-pip-version-check --no-input"; \
 	grep '^setuptools==' requirements.lock > .venv/builders; \
 	export PIP_CONSTRAINT=.venv/builders PIP_BUILD_CONSTRAINT=.venv/builders; \
-	echo "set-up: installing $$(grep -c == requirements.lock) packages into .venv (1.1 GB, one to three minutes the first time)"; \
+	echo "set-up: installing $$(grep -c == requirements.lock) packages into .venv (1.6 GB, one to three minutes the first time)"; \
 	if ! { $$pip -r requirements.lock && env -u PIP_BUILD_CONSTRAINT $$pip --no-deps --no-build-isolation -e .; } > $$log 2>&1; then \
 	  reason=$$(grep '^ERROR' $$log | tail -n 1); \
 	  echo "error: the packages could not be installed, is there a network? $${reason#ERROR: } (all of it: $$log)" >&2; \
