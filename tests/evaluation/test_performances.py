@@ -93,7 +93,8 @@ def test_copies_of_training_pieces_are_found_out(options):
     new = judged(Copyist(codec, [codec.encode(piece)["tokens"] for piece in more]), split, known)
     assert new["copied"]["events_16"]["samples"]["share"] < 0.2
     assert new["copied"]["training_events"] == sum(map(len, copies))
-    assert new["histograms"]["duration"]["overlap"] > 0.7
+    # Eight pieces of the same five styles, against eight others: alike, and no copies.
+    assert 0.5 < new["histograms"]["duration"]["overlap"] < 1
     assert sum(new["histograms"]["inter_onset"]["split"]) == pytest.approx(1)
     assert 0.3 < new["features"]["note_density"]["samples"]["oa"] <= 1
     if codec.encoding == "notes":

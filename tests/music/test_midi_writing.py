@@ -141,7 +141,7 @@ def test_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_bytes() == to_bytes(notes)
     assert [p.name for p in path.parent.iterdir()] == ["one.mid"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="cannot write"):
         write(notes, tmp_path / "file" / "one.mid")
 
     def fail(*_):
