@@ -39,15 +39,15 @@ VARIANTS = {
     "tiny": {
         "data.dir": "prepared/toy-performances",
         "data.build": "python -m data.toy --kind=performances --out={dir}",
-        "num_steps": 600,
+        "num_steps": 2000,
         "batch_size": 16,
         "codec.crop": 192,
-        "evaluate_every": 200,
-        "save_every": 200,
-        "model.layers": (192,),
+        "evaluate_every": 500,
+        "save_every": 500,
+        "model.layers": (256,),
         "optimizer.learning_rate": 5e-3,
         "optimizer.min_learning_rate": 3e-4,
-        "optimizer.decay_rate": 0.995,
+        "optimizer.decay_rate": 0.9985,
     },
 }
 
