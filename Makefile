@@ -18,7 +18,7 @@ FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 help:
 	@echo "make demo    train a small SketchRNN on built-in drawings (two to five minutes) and lay out its page"
-	@echo "make demo-music   train a small Performance RNN on built-in pieces, and lay out a page to see and hear"
+	@echo "make demo-music   train a small Performance RNN on built-in pieces (three to six minutes): a page to see and hear"
 	@echo "make test    run the tests; ARGS=\"tests/sketch -x\" chooses some; MAGENTA_LITE_DATA=DIR adds real data"
 	@echo "make lint    ruff, and mypy on magenta_lite"
 	@echo "make bench   run the benchmarks"
