@@ -5,6 +5,7 @@ turns a UserError into one line on standard error and exit status 2.
 """
 
 import inspect
+import os
 import sys
 import types
 import typing
@@ -29,11 +30,16 @@ def guard(action: Callable[[], int | None]) -> None:
     """Runs the action and exits with its status; a UserError is printed as one line and exits with 2."""
     try:
         status = action()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as in `... | head`; what is still to be written goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     sys.exit(status or 0)
 
 

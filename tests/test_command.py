@@ -1,5 +1,9 @@
 """Flags from signatures."""
 
+import shlex
+import subprocess
+import sys
+
 import pytest
 
 from magenta_lite.command import parse, usage
@@ -48,3 +52,13 @@ def test_usage_lists_every_flag():
     text = usage(main, other)
     for flag in ("--out", "--n", "--share", "--items", "--overwrite", "--temperature"):
         assert flag in text
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    program = "from magenta_lite.command import guard\nguard(lambda: print('line\\n' * 100_000))"
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} | head -1"],
+        capture_output=True,
+        text=True,
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("line\n", "", 141)
