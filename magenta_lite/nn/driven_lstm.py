@@ -10,9 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
 
+from magenta_lite.nn import initializers
 from magenta_lite.nn.lstm import activate, at, product, put, update, update_backward
+
+State = tuple[jax.Array, ...]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -88,3 +92,42 @@ def _weights(dtype: Any, x: jax.Array, d_out: jax.Array) -> jax.Array:
     # The barrier has the transpose made first: the product then runs at full speed, else at three quarters of it.
     flat = lax.optimization_barrier(x.reshape(-1, x.shape[-1]).T)
     return product(flat, d_out.reshape(-1, d_out.shape[-1]), dtype)
+
+
+class DrivenLSTM(nnx.Module):
+    """An LSTM layer; its kernel is drawn as one of [I + H, 4H], as in the original. State: c, h, each [B, H]."""
+
+    def __init__(self, inputs: int, units: int, *, dtype: Any, rngs: nnx.Rngs):
+        """inputs: columns of what the layer reads; dtype: of the operands of the products."""
+        self.units, self.dtype = units, dtype
+        kernel = initializers.glorot(rngs.params(), (inputs + units, 4 * units))
+        self.w_xh = nnx.Param(kernel[:inputs])
+        self.w_hh = nnx.Param(kernel[inputs:])
+        self.bias = nnx.Param(jnp.zeros(4 * units))
+
+    def first_state(self, batch: int) -> State:
+        return (jnp.zeros((batch, self.units)), jnp.zeros((batch, self.units)))
+
+    @property
+    def reading(self) -> tuple[jax.Array, jax.Array]:
+        """Kernel [I, 4H] and bias [4H] that turn what is read into what is added to the gates, the drive."""
+        return self.w_xh[...], self.bias[...]
+
+    def drive(self, x: jax.Array) -> jax.Array:
+        """The drive [..., 4H] of inputs [..., I]."""
+        return affine(x, *self.reading, self.dtype)
+
+    def step(self, state: State, drive: jax.Array) -> tuple[State, jax.Array]:
+        """The next state and the output [B, H]."""
+        c, h = state
+        c, h = update(c, activate(product(h, self.w_hh[...], self.dtype) + drive), None, 1.0)
+        return (c, h), h
+
+    def __call__(self, drive: jax.Array, state: State) -> tuple[jax.Array, State]:
+        """Outputs [T, B, H] and the last state, for drive [T, B, 4H]."""
+        return driven(self.dtype, drive, self.w_hh[...], *state)
+
+
+def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any) -> jax.Array:
+    """x [..., I] @ kernel [I, J] + bias [J], as a large product."""
+    return large_product(dtype, x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))

@@ -1,4 +1,4 @@
-"""The layers: a plain LSTM driven from outside, and the same with attention over its own last outputs."""
+"""A layer with attention over its own last outputs, beside the plain ones of nn.driven_lstm."""
 
 from typing import Any
 
@@ -8,48 +8,13 @@ from flax import nnx
 from jax import lax
 
 from magenta_lite.nn import initializers
-from magenta_lite.nn.driven_lstm import driven, large_product
-from magenta_lite.nn.lstm import activate, product, update
+from magenta_lite.nn.driven_lstm import DrivenLSTM, affine
 
 LayerState = tuple[jax.Array, ...]
 
 
-class Layer(nnx.Module):
-    """An LSTM layer; its kernel is drawn as one of [I + H, 4H], as in the original. State: c, h, each [B, H]."""
-
-    def __init__(self, inputs: int, units: int, *, dtype: Any, rngs: nnx.Rngs):
-        """inputs: columns of what the layer reads; dtype: of the operands of the products."""
-        self.units, self.dtype = units, dtype
-        kernel = initializers.glorot(rngs.params(), (inputs + units, 4 * units))
-        self.w_xh = nnx.Param(kernel[:inputs])
-        self.w_hh = nnx.Param(kernel[inputs:])
-        self.bias = nnx.Param(jnp.zeros(4 * units))
-
-    def first_state(self, batch: int) -> LayerState:
-        return (jnp.zeros((batch, self.units)), jnp.zeros((batch, self.units)))
-
-    @property
-    def reading(self) -> tuple[jax.Array, jax.Array]:
-        """Kernel [I, 4H] and bias [4H] that turn what is read into what is added to the gates, the drive."""
-        return self.w_xh[...], self.bias[...]
-
-    def drive(self, x: jax.Array) -> jax.Array:
-        """The drive [..., 4H] of inputs [..., I]."""
-        return _affine(x, *self.reading, self.dtype)
-
-    def step(self, state: LayerState, drive: jax.Array) -> tuple[LayerState, jax.Array]:
-        """The next state and the output [B, H]."""
-        c, h = state
-        c, h = update(c, activate(product(h, self.w_hh[...], self.dtype) + drive), None, 1.0)
-        return (c, h), h
-
-    def __call__(self, drive: jax.Array, state: LayerState) -> tuple[jax.Array, LayerState]:
-        """Outputs [T, B, H] and the last state, for drive [T, B, 4H]."""
-        return driven(self.dtype, drive, self.w_hh[...], *state)
-
-
 class AttentionLayer(nnx.Module):
-    """A Layer that also reads, and whose output also mixes in, a weighted mean of its last `length` outputs.
+    """A DrivenLSTM that also reads, and whose output also mixes in, a weighted mean of its last `length` outputs.
 
     The additive attention of Bahdanau et al. 2015, with the layer's state as the query, around the cell as in the
     original's AttentionCellWrapper; outputs before the first are zeros, and are attended to like others.
@@ -59,7 +24,7 @@ class AttentionLayer(nnx.Module):
     def __init__(self, inputs: int, units: int, length: int, *, dtype: Any, rngs: nnx.Rngs):
         """inputs: columns of what the layer reads; length: outputs that are attended to."""
         self.inputs, self.length = inputs, length
-        self.cell = Layer(inputs, units, dtype=dtype, rngs=rngs)
+        self.cell = DrivenLSTM(inputs, units, dtype=dtype, rngs=rngs)
         kernel = initializers.glorot(rngs.params(), (inputs + units, inputs))
         self.of_input, self.of_attended = nnx.Param(kernel[:inputs]), nnx.Param(kernel[inputs:])
         self.bias = nnx.Param(jnp.zeros(inputs))
@@ -80,7 +45,7 @@ class AttentionLayer(nnx.Module):
 
     def drive(self, x: jax.Array) -> jax.Array:
         """The drive [..., I] of inputs [..., I]."""
-        return _affine(x, *self.reading, self.cell.dtype)
+        return affine(x, *self.reading, self.cell.dtype)
 
     def step(self, state: LayerState, drive: jax.Array) -> tuple[LayerState, jax.Array]:
         """The next state and the output [B, H]."""
@@ -99,7 +64,3 @@ class AttentionLayer(nnx.Module):
         """Outputs [T, B, H] and the last state, for drive [T, B, I]."""
         state, outputs = lax.scan(self.step, state, drive)
         return outputs, state
-
-
-def _affine(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any) -> jax.Array:
-    return large_product(dtype, x, kernel) + bias.reshape((1,) * (x.ndim - 1) + (-1,))

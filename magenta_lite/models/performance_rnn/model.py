@@ -14,9 +14,10 @@ from flax import nnx
 from magenta_lite.errors import UserError, nearest
 from magenta_lite.models.performance_rnn import beam, controls, decoding, events
 from magenta_lite.models.performance_rnn.codec import Codec
-from magenta_lite.models.performance_rnn.layers import AttentionLayer, Layer, LayerState
+from magenta_lite.models.performance_rnn.layers import AttentionLayer, LayerState
 from magenta_lite.models.performance_rnn.vocabulary import NOTE_ON, EventVocabulary, NoteVocabulary, features
 from magenta_lite.nn import dropout, initializers
+from magenta_lite.nn.driven_lstm import DrivenLSTM
 from magenta_lite.nn.lstm import product
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -84,12 +85,12 @@ class Model(nnx.Module):
         if residual:
             self.projection = nnx.Linear(size, layers[0], kernel_init=initializers.glorot, rngs=rngs)
             size = layers[0]
-        stack: list[Layer | AttentionLayer] = []
+        stack: list[DrivenLSTM | AttentionLayer] = []
         for number, units in enumerate(layers):
             if attention and number == 0:
                 stack.append(AttentionLayer(size, units, attention, dtype=self.dtype, rngs=rngs))
             else:
-                stack.append(Layer(size, units, dtype=self.dtype, rngs=rngs))
+                stack.append(DrivenLSTM(size, units, dtype=self.dtype, rngs=rngs))
             size = units
         self.layers = nnx.List(stack)
         self.output = nnx.Linear(size, sum(vocabulary.fields), kernel_init=initializers.glorot, rngs=rngs)
