@@ -39,10 +39,12 @@ def make_optimizer(
     decay_rate: float,
     clip_value: float,
     clip_norm: float,
+    zero_norm: float = 0.0,
 ) -> optax.GradientTransformation:
     """Adam, its rate falling as (learning_rate - min) * decay_rate**step + min; gradients clipped first.
 
-    clip_value: each component to +-clip_value; clip_norm: all together to that norm; 0 switches either off.
+    clip_value: each component to +-clip_value; clip_norm: all together to that norm; zero_norm: gradients of a larger
+    norm count as zeros, as in MusicVAE; 0 switches any of them off.
 
     Raises:
       UserError: a value outside its range; names the field.
@@ -54,12 +56,23 @@ def make_optimizer(
         )
     if not 0 < decay_rate <= 1:
         raise UserError(f"config.optimizer.decay_rate={decay_rate}: expected above 0 and at most 1")
-    for field, value in (("clip_value", clip_value), ("clip_norm", clip_norm)):
+    for field, value in (("clip_value", clip_value), ("clip_norm", clip_norm), ("zero_norm", zero_norm)):
         if not value >= 0:
             raise UserError(f"config.optimizer.{field}={value}: expected 0 (off) or more")
-    clips = [optax.clip(clip_value)] if clip_value else []
+    clips = [_zero_beyond(zero_norm)] if zero_norm else []
+    clips += [optax.clip(clip_value)] if clip_value else []
     clips += [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     return optax.chain(*clips, optax.adam(anneal(learning_rate, min_learning_rate, decay_rate)))
+
+
+def _zero_beyond(norm: float) -> optax.GradientTransformation:
+    """Gradients of at most that norm as they are, others as zeros."""
+
+    def update(gradients: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
+        small = optax.tree.norm(gradients) <= norm
+        return jax.tree.map(lambda g: jnp.where(small, g, 0), gradients), state
+
+    return optax.GradientTransformation(lambda parameters: optax.EmptyState(), update)
 
 
 class Steps:
