@@ -20,8 +20,8 @@ PITCHES: tuple[tuple[int, ...], ...] = (
     (49, 52, 55, 57, 58),
     (51, 53, 59, 82),
 )
-"""The original's nine classes, by pitches of General MIDI and of Roland's drums: kick, snare, closed and open hi-hat, low,
-mid and high tom, crash, ride. Other percussion counts as what it sounds like; the first of a class stands for it."""
+"""The original's nine classes, by pitches of General MIDI and of Roland: kick, snare, closed and open hi-hat, low, mid
+and high tom, crash, ride. Other percussion counts as what it sounds like; the first of a class stands for it."""
 
 # fmt: off
 ALL: tuple[int, ...] = (
