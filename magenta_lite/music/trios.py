@@ -48,6 +48,8 @@ def extract(section: Section, *, gap_bars: int = 2) -> Iterator[Trio]:
         raise ValueError(f"a gap of {gap_bars} bars: expected at least 0")
     instruments, player = np.unique(section.instrument, return_inverse=True)
     kinds = _kinds(section, player, len(instruments))
+    if not {_MELODY, _BASS, _DRUMS} <= set(kinds.tolist()):
+        return
     passages = {}
     for row in np.flatnonzero(kinds != _OTHER).tolist():
         if (passage := _passage(section, int(instruments[row]))) is not None:
