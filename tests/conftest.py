@@ -44,6 +44,38 @@ def toy_performances(tmp_path_factory):
     return folder
 
 
+def _toy_passages(tmp_path_factory, kind, classes):
+    from data.toy.__main__ import main
+
+    folder = tmp_path_factory.mktemp("prepared") / f"toy-{kind}"
+    main(kind=kind, count=12, classes=classes, out=str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_melodies(tmp_path_factory):
+    """A small prepared set of built-in melodies with their chords: two styles, 24 to train on, of 2 to 32 bars."""
+    return _toy_passages(tmp_path_factory, "melodies", ["arpeggio", "folk"])
+
+
+@pytest.fixture(scope="session")
+def toy_drums(tmp_path_factory):
+    """A small prepared set of built-in drum tracks: two styles, 24 to train on, of 4 to 16 bars."""
+    return _toy_passages(tmp_path_factory, "drums", ["rock", "shuffle"])
+
+
+@pytest.fixture(scope="session")
+def toy_grooves(tmp_path_factory):
+    """The beats of toy_drums as grooves."""
+    return _toy_passages(tmp_path_factory, "grooves", ["rock", "shuffle"])
+
+
+@pytest.fixture(scope="session")
+def toy_trios(tmp_path_factory):
+    """A small prepared set of built-in trios: two styles, 24 to train on, of 16 to 40 bars."""
+    return _toy_passages(tmp_path_factory, "trios", ["bossa", "rock"])
+
+
 @pytest.fixture(scope="module")
 def quick_to_compile():
     """For tiny models and layers, whose compiling takes nearly all of the time: most optimizations are left out."""

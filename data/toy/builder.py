@@ -1,4 +1,4 @@
-"""The tfds builders of drawings and of performances made by rules."""
+"""The tfds builders of drawings and of music made by rules."""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,15 +9,20 @@ import numpy as np
 from data.drawing_records import Drawings
 from data.music_records import Pieces
 from data.packing import pack_score
+from data.passage_records import Passages
 from data.prepare import SPLITS, Item
-from data.toy import drawings, performances
+from data.toy import drawings, passages, performances
 from magenta_lite.errors import Rejected, UserError, nearest
 
-CLASSES = {"drawings": drawings.CLASSES, "performances": performances.STYLES}
+CLASSES = {"drawings": drawings.CLASSES, "performances": performances.STYLES, **passages.CLASSES}
 """What there are rules for, by kind."""
 
-RULES = {"drawings": Path(drawings.__file__), "performances": Path(performances.__file__)}
-"""The files of the rules."""
+RULES = {
+    "drawings": (Path(drawings.__file__),),
+    "performances": (Path(performances.__file__),),
+    **passages.RULES,
+}
+"""The files of the rules, the first of them naming the items."""
 
 
 class Toy(Drawings):
@@ -39,7 +44,7 @@ class Toy(Drawings):
     def items(self, split: str) -> Iterator[Item]:
         """Yields drawings named "train/17"; one depends on seed, split, label and its number alone."""
         for label, place, stream in _variations(self.labels, self.counts, self.seed, split):
-            yield Item(RULES["drawings"].name, place, label, f"{label}/{place}", drawings.draw(label, stream))
+            yield Item(RULES["drawings"][0].name, place, label, f"{label}/{place}", drawings.draw(label, stream))
 
     def count(self, split: str) -> int:
         """Drawings to make."""
@@ -68,7 +73,34 @@ class ToyPerformances(Pieces):
             score, title = performances.perform(label, stream)
             packed = pack_score(score)
             content = packed if isinstance(packed, Rejected) else {**packed, "title": title}
-            yield Item(RULES["performances"].name, place, label, f"{label}/{place}", content)
+            yield Item(RULES["performances"][0].name, place, label, f"{label}/{place}", content)
+
+    def count(self, split: str) -> int:
+        """Pieces to make."""
+        return len(self.labels) * self.counts[split]
+
+
+class ToyPassages(Passages):
+    """Melodies, drum tracks, grooves or trios made by rules, taken from scores as those of real files are."""
+
+    name = "toy_passages"
+
+    def __init__(self, *, kind: str, labels: Sequence[str], count: int, seed: int, data_dir: str) -> None:
+        """Plays `count` pieces of each label for train, and a tenth of that, but at least one, for valid and test.
+
+        Raises:
+          UserError: as Toy.
+        """
+        check_options(kind, labels, count, seed)
+        self.counts = _counts(count)
+        self.seed = seed
+        super().__init__(kind=kind, labels=labels, data_dir=data_dir)
+
+    def items(self, split: str) -> Iterator[Item]:
+        """Yields passages named "train/17", one of each piece; drums and grooves of one name are of one beat."""
+        for label, place, stream in _variations(self.labels, self.counts, self.seed, split):
+            content = passages.passage(self.kind, label, stream)
+            yield Item(RULES[self.kind][0].name, place, label, f"{label}/{place}", content)
 
     def count(self, split: str) -> int:
         """Pieces to make."""

@@ -79,4 +79,4 @@ def test_another_seed_and_another_kind(toy_performances, tmp_path, capsys):
         main(kind="performance", out=str(tmp_path / "none"))
     with pytest.raises(UserError, match=r"no rules for 'star': valid: alberti, arpeggio"):
         main(kind="performances", classes=["star"], out=str(tmp_path / "none"))
-    assert tuple(CLASSES) == ("drawings", "performances")
+    assert tuple(CLASSES) == ("drawings", "performances", "melodies", "drums", "grooves", "trios")
