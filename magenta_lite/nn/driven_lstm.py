@@ -19,6 +19,22 @@ from magenta_lite.nn.lstm import activate, at, product, put, update, update_back
 State = tuple[jax.Array, ...]
 
 
+def _multiplied_with_last(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a [B, I] times b [J, I] along I: [B, J] float32."""
+    return lax.dot_general(a.astype(b.dtype), b, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+def _times(w_hh: jax.Array, dtype: Any, steps: int, batch: int) -> Any:
+    """The function h [B, H] -> h @ w_hh, for a loop of so many steps."""
+    if steps < 32 or batch > 64:
+        weights = w_hh.astype(dtype)
+        return lambda h: product(h, weights, dtype)
+    # For few rows a CPU repacks [H, 4H] at every step, which takes as long as the product; not so [4H, H]. To transpose
+    # costs as much as is won in 16 steps. The barrier keeps it from being undone.
+    turned = lax.optimization_barrier(w_hh.T.astype(dtype))
+    return lambda h: _multiplied_with_last(h, turned)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def driven(
     dtype: Any, drive: jax.Array, w_hh: jax.Array, c: jax.Array, h: jax.Array
@@ -32,11 +48,11 @@ def driven(
 
 def _forward(dtype, drive, w_hh, c, h):
     time, (batch, units) = len(drive), h.shape
-    weights = w_hh.astype(dtype)
+    times_w_hh = _times(w_hh, dtype, time, batch)
 
     def step(t, carry):
         c, h, cs, hs, gates = carry
-        gates = put(gates, activate(product(h, weights, dtype) + at(drive, t)), t)
+        gates = put(gates, activate(times_w_hh(h) + at(drive, t)), t)
         # Written once, and read from where it was written: without the barrier it is made twice.
         gates = lax.optimization_barrier(gates)
         c, h = update(c, at(gates, t), None, 1.0)
@@ -51,7 +67,7 @@ def _backward(dtype, saved, cotangents):
     w_hh, c0, h0, cs, hs, gates = saved
     d_hs, (d_c, d_h) = cotangents
     time = len(hs)
-    back = w_hh.T.astype(dtype)
+    back = w_hh.astype(dtype)
 
     def step(n, carry):
         d_c, d_h, d_drive = carry
@@ -59,7 +75,7 @@ def _backward(dtype, saved, cotangents):
         c_before = jnp.where(t == 0, c0, at(cs, jnp.maximum(t - 1, 0)))
         d_gates, d_c = update_backward(c_before, at(cs, t), at(gates, t), d_c, d_h + at(d_hs, t), None, 1.0)
         d_drive = lax.optimization_barrier(put(d_drive, d_gates, t))
-        return d_c, product(at(d_drive, t), back, dtype), d_drive
+        return d_c, _multiplied_with_last(at(d_drive, t), back), d_drive
 
     d_c, d_h, d_drive = lax.fori_loop(0, time, step, (d_c, d_h, jnp.zeros_like(gates)))
     before = jnp.concatenate([h0[None], hs[:-1]])

@@ -38,6 +38,14 @@ def test_outputs_are_those_of_a_plain_scan(arguments):
         np.testing.assert_allclose(mine, other, atol=1e-6)
 
 
+def test_a_long_sequence_is_the_same(arguments):
+    """Of which the weights are transposed first."""
+    drive = jax.random.normal(jax.random.key(9), (40, BATCH, 4 * UNITS))
+    ours = jax.jit(lambda *a: driven(jnp.float32, *a))(drive, *arguments[1:])
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plainly(drive, *arguments[1:])), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+
+
 def test_gradients_are_those_of_a_plain_scan(arguments):
     weights = [jax.random.normal(jax.random.key(n), (TIME, BATCH, UNITS)) for n in range(3)]
 
