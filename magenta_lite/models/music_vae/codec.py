@@ -309,7 +309,8 @@ class Codec:
 
 def _transposed(streams: list[NDArray], shift: int) -> tuple[list[NDArray], int]:
     """Melodies moved together by as much of the shift as keeps every note in range, and that shift."""
-    notes = np.concatenate([events[events >= melodies.FIRST_NOTE] for events in streams]).astype(int)
+    streams = [events.astype(np.int32) for events in streams]
+    notes = np.concatenate([events[events >= melodies.FIRST_NOTE] for events in streams])
     if len(notes) and shift:
         shift = int(np.clip(shift, melodies.FIRST_NOTE - notes.min(), melodies.CLASSES - 1 - notes.max()))
     return [np.where(events >= melodies.FIRST_NOTE, events + shift, events) for events in streams], shift
