@@ -118,16 +118,6 @@ def per_step(
     return np.concatenate([np.zeros(1, np.uint8), changes.number])[place]
 
 
-def in_ticks(changes: Changes, score: Score) -> Changes:
-    """The same changes, whose times are seconds, in ticks of a score."""
-    last = 1 + max(score.tempo[:, 0].max(initial=0), score.end.max(initial=0))
-    while score.seconds(last) < changes.time.max(initial=0):
-        last *= 2
-    known = np.unique(np.concatenate([[0], score.tempo[:, 0], [last]]))
-    time = np.interp(changes.time, score.seconds(known), known)
-    return Changes(np.rint(time).astype(np.int64), changes.number)
-
-
 def read_pop909(text: str) -> Changes | Rejected:
     """Chords of a chord_midi.txt of POP909, in seconds: lines of start, end and a chord as Harte writes it (Bb:min7/5).
 
@@ -143,6 +133,8 @@ def read_pop909(text: str) -> Changes | Rejected:
             start, end, name = line.split()
             rows.append((float(start), float(end), *_harte(name)))
         except (ValueError, KeyError):
+            return Rejected("chords that cannot be read")
+        if not np.isfinite(rows[-1][:2]).all():
             return Rejected("chords that cannot be read")
     triads = [triad for _, _, _, triad in rows]
     for index, (_, _, root, triad) in enumerate(rows):

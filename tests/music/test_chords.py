@@ -197,7 +197,9 @@ def test_chord_texts_of_pop909():
     assert [chords.name(number) for number in around.number.tolist()] == ["Am", "Am", "D", "D", "Dm", "Dm", "N.C."]
 
 
-@pytest.mark.parametrize("text", ["0 1", "0 x C:maj", "0 1 H:maj", "0 1 C:strange", "0 1 C:maj extra"])
+@pytest.mark.parametrize(
+    "text", ["0 1", "0 x C:maj", "0 1 H:maj", "0 1 C:strange", "0 1 C:maj extra", "0 inf C:maj", "nan 1 C:maj"]
+)
 def test_texts_that_cannot_be_read(text):
     assert chords.read_pop909(text) == Rejected("chords that cannot be read")
 
@@ -217,12 +219,3 @@ def test_all_texts_of_pop909_are_read_and_few_chords_are_unknown(shared):
     assert len(names) == 909
     assert seconds[0] < 0.12 * seconds.sum()
     assert seconds[1:25].sum() > 0.97 * seconds[1:].sum()
-
-
-def test_seconds_become_ticks_where_the_tempo_changes():
-    score = score_of([(0, 4, 60), (60, 64, 60)], tempo=((0, 500_000), (960, 250_000), (1920, 1_000_000)))
-    ticks = np.array([0, 100, 960, 1500, 1920, 50_000, 7680])
-    ticks.sort()
-    found = chords.in_ticks(Changes(score.seconds(ticks), np.arange(7, dtype=np.uint8)), score)
-    assert found.time.tolist() == ticks.tolist()
-    assert found.number.tolist() == list(range(7))
