@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data.prepare import Item, PreparedSet
+from data.prepare import SPLITS, Item, PreparedSet
 from magenta_lite.errors import Rejected
 
 _EVENTS, _MASKS = ((None,), np.uint8), ((None,), np.uint64)
@@ -74,3 +74,10 @@ class Passages(PreparedSet):
             "title": given.get("title", ""),
         }
         return steps, columns
+
+    def check(self) -> None:
+        """Tells how many passages are of one bar, of which no window of two bars can be cut."""
+        short = {split: sum(steps < 2 * self.steps_per_bar for steps in self.lengths[split]) for split in SPLITS}
+        if any(short.values()):
+            shown = ", ".join(f"{count:,} of {len(self.lengths[split]):,} in {split}" for split, count in short.items())
+            self.notes.append(f"shorter than two bars: {shown}")

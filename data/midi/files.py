@@ -1,19 +1,18 @@
-"""Where MIDI files lie, and what one of them holds; light, since every reading process imports it."""
+"""Where MIDI files lie: in a folder, a zip or a tar; light, since every reading process imports it."""
 
+import bz2
 import dataclasses
 import functools
+import gzip
 import hashlib
+import lzma
 import os
-import pickle
+import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
-import numpy as np
-
-from data import packing
 from data.archives import DAMAGE
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.music import midi
@@ -22,12 +21,20 @@ ENDINGS = (".mid", ".midi", ".kar")
 
 UNREADABLE = Rejected("file that cannot be read")
 
+_TARS: dict[str, Any] = {
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tar.xz": lzma.open,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a folder or zip holds: names of MIDI files, folders that cannot be read, how many files are something else.
+    """What a folder, zip or tar holds: names of MIDI files, folders that cannot be read, how many files are not MIDI.
 
-    Names are paths in the folder or zip, with slashes, sorted.
+    Names are paths in the folder or archive, with slashes, sorted.
     """
 
     source: Path
@@ -36,13 +43,24 @@ class Found:
     others: int
 
 
+def stem(source: Path) -> str:
+    """What a source is called, without the ending of an archive."""
+    name = source.resolve().name
+    return name.removesuffix(next((ending for ending in (".zip", *_TARS) if name.lower().endswith(ending)), ""))
+
+
+def is_tar(source: Path) -> bool:
+    """Whether a source is a tar, by its name: what can only be read from its beginning to its end."""
+    return source.is_file() and source.name.lower().endswith(tuple(_TARS))
+
+
 def find(source: Path) -> Found:
     """The MIDI files in a folder or a zip, however deep; hidden ones (.name) are passed over, links to folders too.
 
     Raises:
       UserError: no such source, or none in it.
     """
-    names, closed, others = [], [], 0
+    closed: list[str] = []
     if not source.exists():
         raise UserError(f"--source={source}: no such file or folder")
     if source.is_dir():
@@ -52,37 +70,75 @@ def find(source: Path) -> Found:
             with zipfile.ZipFile(source) as archive:
                 listed = iter([name for name in archive.namelist() if not name.endswith("/")])
         except DAMAGE as error:
-            raise UserError(f"--source={source}: expected a folder or a zip: {error}") from None
-    for name in listed:
-        if any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts):
-            continue
-        if name.lower().endswith(ENDINGS):
-            names.append(name)
-        else:
-            others += 1
-    if not names:
-        raise UserError(f"--source={source} holds no files that end in {', '.join(ENDINGS)}")
-    return Found(source, tuple(sorted(set(names))), tuple(sorted(closed)), others)
+            raise UserError(
+                f"--source={source}: expected a folder, a zip or a tar ({', '.join(_TARS)}): {error}"
+            ) from None
+    return _found(source, listed, closed)
+
+
+def hash_tar(source: Path) -> tuple[Found, list[bytes]]:
+    """The MIDI files in a tar, and the sha256 of each as `sha256` has it, in one pass over it.
+
+    Raises:
+      UserError: it is broken, or there is none in it.
+    """
+    hashes: dict[str, bytes] = {}
+    names = []
+    for name, file in _members(source):
+        names.append(name)
+        if _is_midi(name) and name not in hashes:
+            hashes[name] = hashlib.sha256(file.read(midi.MAX_BYTES + 1)).digest()
+    found = _found(source, names, ())
+    return found, [hashes[name] for name in found.names]
+
+
+def stream_tar(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the MIDI files in a tar, in its order; of a long one, the beginning. Nothing is unpacked.
+
+    Of several of one name the first. Raises UserError where the tar is broken.
+    """
+    seen = set()
+    for name, file in _members(source):
+        if _is_midi(name) and name not in seen:
+            seen.add(name)
+            yield name, file.read(midi.MAX_BYTES + 1)
+
+
+def content(source: str, name: str) -> bytes | Rejected:
+    """The first bytes of a file in a folder or zip, one more than are ever read where it is longer."""
+    try:
+        with _open(source, name) as file:
+            return file.read(midi.MAX_BYTES + 1)
+    except DAMAGE:
+        return UNREADABLE
+    except KeyError:  # not in the zip
+        return UNREADABLE
 
 
 def sha256(file: tuple[str, str]) -> bytes | Rejected:
     """The hash of a file's content, of (source, name); of one that is too long, of its beginning."""
-    content = _content(*file)
-    return content if isinstance(content, Rejected) else hashlib.sha256(content).digest()
+    found = content(*file)
+    return found if isinstance(found, Rejected) else hashlib.sha256(found).digest()
 
 
-def read(file: tuple[str, str]) -> tuple[int, bytes] | Rejected:
-    """The number of notes of a file, of (source, name), and its packed columns for `restore`."""
-    content = _content(*file)
-    packed = packing.read(content)
-    if isinstance(packed, Rejected):
-        return packed
-    return len(packed["start"]), zlib.compress(pickle.dumps(packed), 1)
+def _found(source: Path, listed: Iterable[str], closed: Iterable[str]) -> Found:
+    names, others = set(), 0
+    for name in listed:
+        if _is_midi(name):
+            names.add(name)
+        elif not _is_hidden(name):
+            others += 1
+    if not names:
+        raise UserError(f"--source={source} holds no files that end in {', '.join(ENDINGS)}")
+    return Found(source, tuple(sorted(names)), tuple(sorted(closed)), others)
 
 
-def restore(columns: bytes) -> dict[str, np.ndarray | str | int]:
-    """The columns that `read` packed a moment ago; for nothing that was ever in a file of a stranger."""
-    return pickle.loads(zlib.decompress(columns))
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _is_midi(name: str) -> bool:
+    return name.lower().endswith(ENDINGS) and not _is_hidden(name)
 
 
 def _walk(folder: Path, closed: list[str]) -> Iterator[str]:
@@ -94,13 +150,25 @@ def _walk(folder: Path, closed: list[str]) -> Iterator[str]:
         yield from (Path(parent, name).relative_to(folder).as_posix() for name in names)
 
 
-def _content(source: str, name: str) -> bytes | Rejected:
-    """The first bytes of a file, one more than are ever read where it is longer."""
+def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Names and files of a tar; a file has to be read before the next is asked for."""
+    opener = _TARS[max((ending for ending in _TARS if source.name.lower().endswith(ending)), key=len)]
+    count = 0
     try:
-        with _open(source, name) as file:
-            return file.read(midi.MAX_BYTES + 1)
-    except DAMAGE:
-        return UNREADABLE
+        # tarfile's own decompression takes an archive that is cut short for a whole one.
+        with opener(source, "rb") as whole, tarfile.open(fileobj=whole, mode="r|") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # it would hold on to all of them
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None:
+                    yield PurePosixPath(member.name).as_posix().lstrip("/"), file
+                    count += 1
+            while whole.read(1 << 20):
+                pass
+    except (*DAMAGE, tarfile.TarError) as error:
+        raise UserError(
+            f"--source={source}: broken after {count:,} files ({error}): is the download complete?"
+        ) from None
 
 
 def _open(source: str, name: str) -> IO[bytes]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from data import reading_pool
-from data.midi import files
+from data.midi import files, reading
 from data.midi.__main__ import main
 from data.prepare import SPLITS
 from magenta_lite.errors import Rejected, UserError
@@ -32,7 +32,8 @@ def melody(number, notes=12, ending=b"\x00\xff\x2f\x00", division=480, drums=0):
     for step in range(notes):
         pitch = 40 + (number * 7 + step * (number + 1)) % 48
         events += bytes([step % 100, 0x90, pitch, 64 + number % 40, 60, 0x80, pitch, 0])
-    events += bytes([9, 0x99, 38, 90, 9, 0x89, 38, 0]) * drums
+    drum = (36, 38, 42, 46, 45, 48)[number % 6]
+    events += bytes([9, 0x99, drum, 90, 9, 0x89, drum, 0]) * drums
     events += b"\x00\xb0\x40\x00" + ending
     return b"MThd" + struct.pack(">IHHH", 6, 0, 1, division) + b"MTrk" + struct.pack(">I", len(events)) + events
 
@@ -114,17 +115,17 @@ def test_hostile_files_are_listed_and_cost_no_other(folder, tmp_path, capsys):
     assert "passed over, no MIDI by their names: 1 files" in capsys.readouterr().out
 
 
-def die(file):
+def die(min_notes, file):
     """In the place of reading: two files end the process."""
     if "/03" in file[1]:
         os._exit(1)
     if "/04" in file[1]:
         os.abort()
-    return files.read(file)
+    return reading.read_piece(min_notes, file)
 
 
 def test_a_reader_that_dies_costs_its_file(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("data.midi.builder.files.read", die)
+    monkeypatch.setattr("data.midi.__main__.read_piece", die)
     main(str(folder), out=str(tmp_path / "out"), split=SHARES, processes=1)
     assert [(name[-6:-4], reason) for name, _, reason in rejected(tmp_path / "out")] == [
         ("03", reading_pool.CRASHED.reason),
@@ -153,7 +154,7 @@ def test_subfolders_are_labels_where_that_is_asked_for(folder, tmp_path):
     assert {name.partition("/")[0] for name in records(tmp_path / "out")} == {"folk", "jazz", "my songs"}
     # What all files lie in is no label.
     found = files.Found(folder, ("a/b/c/1.mid", "a/b/2.mid", "a/b/d/e/3.mid"), (), 0)
-    from data.midi.builder import labels_of
+    from data.midi.survey import labels_of
 
     assert labels_of(found, True) == ["c", "my songs", "d"]
 
@@ -184,7 +185,7 @@ def test_sources_of_which_nothing_can_be_kept(tmp_path):
     (folder / "a.mid").write_bytes(b"")
     with pytest.raises(UserError, match="nothing to keep: rejected 1 no MIDI file"):
         main(str(folder), out=str(tmp_path / "out"))
-    with pytest.raises(UserError, match="expected a folder or a zip"):
+    with pytest.raises(UserError, match="expected a folder, a zip or a tar"):
         main(str(folder / "a.mid"))
     with pytest.raises(UserError, match="--min_notes=0"):
         main(str(folder), min_notes=0)
@@ -245,7 +246,7 @@ def test_damaged_members_of_a_zip(tmp_path):
     packed.write_bytes(packed.read_bytes().replace(melody(3), melody(3)[:-30] + bytes(30)))
     main(str(packed), out=str(tmp_path / "out"), split=SHARES)
     assert rejected(tmp_path / "out") == [["3.mid", "", "file that cannot be read"]]
-    assert isinstance(files.read((str(packed), "3.mid")), Rejected)
+    assert isinstance(files.content(str(packed), "3.mid"), Rejected)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -258,10 +259,11 @@ def test_damage_in_every_kind_of_zip_costs_its_file(tmp_path, method):
     content[end - 20 : end] = bytes(20)
     content[50:70] = b"\xff" * 20
     packed.write_bytes(content)
-    assert files.read((str(packed), "0.mid")) == files.UNREADABLE
+    assert files.content(str(packed), "0.mid") == files.UNREADABLE
 
 
 def test_what_every_reading_process_imports_is_light():
-    program = "import sys, data.midi.files; print([m for m in sys.modules if 'sketch' in m or m == 'data.line_files'])"
+    heavy = "m for m in sys.modules if 'sketch' in m or m in ('data.line_files', 'tensorflow_datasets', 'note_seq')"
+    program = f"import sys, data.midi.reading; print([{heavy}])"
     found = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
