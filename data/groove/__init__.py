@@ -1,0 +1,1 @@
+"""Groove, drummers on an electronic kit: python -m data.groove --help."""
