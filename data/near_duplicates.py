@@ -107,7 +107,8 @@ def tell(firsts: NDArray[np.int64]) -> str:
     if not len(sizes):
         return ""
     most = f", {sizes.max():,} in the largest" if len(sizes) > 1 else ""
-    return f"near-duplicates kept together: {len(sizes):,} groups of {sizes.sum():,} pieces{most}"
+    groups = "1 group" if len(sizes) == 1 else f"{len(sizes):,} groups"
+    return f"near-duplicates kept together: {groups} of {sizes.sum():,} pieces{most}"
 
 
 def _join(roots: NDArray, own: NDArray, first: NDArray, second: NDArray, similar: float) -> NDArray:

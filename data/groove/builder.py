@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from data.archives import DAMAGE, Member, opened_archives, plain
+from data.midi import extraction
 from data.midi.builder import tell_left_out
-from data.midi.extraction import Extracted, Wanted, extract
 from data.midi.options import steps_per_bar
 from data.passage_records import Passages
 from data.prepare import SPLITS, Item, hash_file
 from data.reading_pool import cores, read_all
 from magenta_lite.errors import Rejected, UserError
-from magenta_lite.music import grooves, midi
+from magenta_lite.music import grooves
 
 TABLE = "info.csv"
 KINDS = ("grooves", "drums")
@@ -75,11 +75,11 @@ class Groove(Passages):
     ) -> None:
         """Reads all files. partial: take other numbers of files and notes than the published."""
         self.source, self.partial = source, partial
-        wanted = Wanted(kind, metres, pitches=grooves.ROLAND)
+        wanted = extraction.Wanted(kind, metres, pitches=grooves.ROLAND)
         members = [row.file for split in SPLITS for row in source.rows[split]]
-        results = list(read_all(functools.partial(_read, wanted), _contents(members), processes=cores()))
+        results = list(read_all(functools.partial(extraction.read, wanted), _contents(members), processes=cores()))
         ends = np.cumsum([len(source.rows[split]) for split in SPLITS])
-        self._read: dict[str, list[tuple[int, Extracted] | Rejected]] = {
+        self._read: dict[str, list[tuple[int, extraction.Extracted] | Rejected]] = {
             split: results[end - len(source.rows[split]) : end] for split, end in zip(SPLITS, ends, strict=True)
         }
         super().__init__(kind=kind, labels=source.styles, steps_per_bar=steps_per_bar(metres[0]), data_dir=data_dir)
@@ -200,9 +200,3 @@ def _contents(files: Sequence[Member]) -> Iterator[bytes | Rejected]:
                     yield file.read()
             except DAMAGE:
                 yield Rejected("file that cannot be read")
-
-
-def _read(wanted: Wanted, content: bytes | Rejected) -> tuple[int, Extracted] | Rejected:
-    """The number of notes in a file, and its passages."""
-    score = content if isinstance(content, Rejected) else midi.parse(content)
-    return score if isinstance(score, Rejected) else (len(score.start), extract(score, wanted))

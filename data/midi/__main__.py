@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shlex
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def main(
     shares = SHARES if split is None else split
     check_shares(shares)
     path = Path(source)
-    _check_reading(path, chords, beam, beam_options)
+    words = _check_reading(path, chords, beam, beam_options)
     found, hashes = survey(path, processes or cores())
     if only is not None:
         found, hashes = _only(found, hashes, only)
@@ -103,7 +102,7 @@ def main(
     def built(data_dir: str) -> OwnMidi | OwnPassages:
         read = functools.partial(read_all, processes=readers)
         if beam:
-            folder, words = Path(data_dir) / "beam", shlex.split(beam_options)
+            folder = Path(data_dir) / "beam"
             read = functools.partial(on_beam.read, folder=folder, processes=readers, options=words)
         return build(
             found=found,
@@ -119,15 +118,15 @@ def main(
     return 0
 
 
-def _check_reading(source: Path, chords: str, beam: bool, beam_options: str) -> None:
-    """Raises UserError where a source cannot be read in the way that is asked for."""
+def _check_reading(source: Path, chords: str, beam: bool, beam_options: str) -> list[str]:
+    """Beam's options; raises UserError where a source cannot be read in the way that is asked for."""
     if beam_options and not beam:
         raise UserError(f"--beam_options={beam_options}: add --beam")
-    if beam:
-        on_beam.check()
+    words = on_beam.check(beam_options) if beam else []
     for flag, given in (("beam", beam), ("chords=pop909", chords == "pop909")):
         if given and is_tar(source):
             raise UserError(f"--{flag} reads a folder or a zip, not {source}, which has no index: unpack it first")
+    return words
 
 
 def _only(found: Found, hashes: list, pattern: str) -> tuple[Found, list]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from data import near_duplicates
 from magenta_lite.errors import Rejected
-from magenta_lite.music import chords, drums, grooves, melodies, trios
+from magenta_lite.music import chords, drums, grooves, melodies, midi, trios
 from magenta_lite.music.bars import Section, split
 from magenta_lite.music.chords import Changes
 from magenta_lite.music.score import Score
@@ -86,6 +86,12 @@ def extract(score: Score, wanted: Wanted, changes: Changes | None = None) -> Ext
                 grams += _grams(columns, section.steps_per_bar)
     why = "" if passages else _why(score, wanted, elsewhere)
     return Extracted(list(passages.values()), near_duplicates.signature(grams), dict(elsewhere), dict(lost), why)
+
+
+def read(wanted: Wanted, content: bytes | Rejected) -> tuple[int, Extracted] | Rejected:
+    """The number of notes in a MIDI file's content, and its passages; what is Rejected already stays so."""
+    score = content if isinstance(content, Rejected) else midi.parse(content)
+    return score if isinstance(score, Rejected) else (len(score.start), extract(score, wanted))
 
 
 def signature(score: Score) -> np.ndarray:

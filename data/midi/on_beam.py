@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 import pickle
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,12 +22,16 @@ from magenta_lite.errors import Rejected, UserError
 _CHUNK = 256  # files: a process of its own reads them, which takes a second to start
 
 
-def check() -> None:
-    """Raises UserError where there is no Apache Beam."""
+def check(options: str) -> list[str]:
+    """Beam's options as words, of a line as on a command line; UserError where it is none, or there is no Beam."""
     try:
         import apache_beam  # noqa: F401
     except ImportError:
         raise UserError("--beam needs Apache Beam: pip install 'magenta_lite[beam]', or leave it out") from None
+    try:
+        return shlex.split(options)
+    except ValueError as error:
+        raise UserError(f"--beam_options={options}: {error}") from None
 
 
 def read(
@@ -43,7 +48,10 @@ def read(
       function, items: as of reading_pool.read_all.
       folder: where results wait; it is made, and has to be seen by all workers.
       processes: how many read at once, where options name no runner and Beam's DirectRunner is taken.
-      options: Beam's own, as on a command line.
+      options: Beam's own, as `check` gives them.
+
+    Raises:
+      UserError: Beam does not take the options.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -52,7 +60,11 @@ def read(
     chunks = list(enumerate(iter(lambda: list(itertools.islice(items, _CHUNK)), [])))
     here = [] if any(option.startswith("--runner") for option in options) else _direct(processes)
     work = functools.partial(_read_chunk, function, str(folder.resolve()))
-    with beam.Pipeline(options=PipelineOptions([*here, *options])) as pipeline:
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions([*here, *options]))
+    except ValueError as error:
+        raise UserError(f"--beam_options={shlex.join(options)}: {error}") from None
+    with pipeline:
         _ = pipeline | beam.Create(chunks) | beam.Reshuffle() | beam.Map(work)
     for number, _ in chunks:
         path = folder / str(number)
