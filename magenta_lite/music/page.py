@@ -23,7 +23,7 @@ class Piece:
     """A piece on the page.
 
     caption: a few words. audio: a WAV of it, whose time 0 is the piece's; none: it is only shown. given_seconds: the
-    part before was given, not made. midi: a file to take away.
+    part before was given, not made. midi: a file to take away. bars: to be shown in place of seconds.
     """
 
     notes: Notes
@@ -31,6 +31,7 @@ class Piece:
     audio: str | os.PathLike[str] | None = None
     given_seconds: float = 0.0
     midi: str | os.PathLike[str] | None = None
+    bars: piano_roll.Bars | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,9 +78,10 @@ def write_page(
 
 
 def _figure(piece: Piece, folder: Path, embed: bool) -> str:
-    layout = piano_roll.lay_out(piece.notes)
+    layout = piano_roll.lay_out(piece.notes, bars=piece.bars)
     picture = io.BytesIO()
-    piano_roll.picture(piece.notes, given_seconds=piece.given_seconds).save(picture, "PNG", optimize=True)
+    roll = piano_roll.picture(piece.notes, given_seconds=piece.given_seconds, bars=piece.bars)
+    roll.save(picture, "PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
     # Of each row the seconds it shows, and its box in shares of the picture: where the running line is.
     rows = [

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from magenta_lite.files import writing
-from magenta_lite.music.notes import Notes
+from magenta_lite.music import drums
+from magenta_lite.music.notes import PITCHES, Notes
 
 PAPER = "#ffffff"
 KEYS = "#f5f5f8"  # behind the pitches of black keys
 OCTAVE = "#d9d9e2"  # below each C
 GRID = "#ececf1"  # lines of time
+BAR = "#a9a9b8"
 EDGE = "#c9c9d3"
 TEXT = "#4a4a57"
 GIVEN = "#e8590c"
@@ -29,9 +31,16 @@ MOST_ROWS = 24
 
 _SHARP = 4  # steps of a pixel along the time axis that edges of notes are drawn to
 _BLACK = (1, 3, 6, 8, 10)  # pitch classes
+_BASSES = range(32, 40)  # programs
+_LANES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
+_LANE = np.full(PITCHES, -1)
+for _number, _pitches in enumerate(drums.PITCHES):
+    _LANE[list(_pitches)] = _number
+_LANE_SEMITONES = 2  # as high as so many
 _FEWEST = 25  # semitones shown at least
 _SHORTEST = 4.0  # seconds shown at least
 _SMALL, _PLAIN, _LARGE = 11, 12, 14  # font sizes
+_LEFT = {False: 40, True: 76}  # pixels for the names of pitches, or of drums
 
 
 def _ramp(lightness: tuple[float, float], chroma: tuple[float, float], hue: tuple[float, float]) -> NDArray[np.uint8]:
@@ -59,6 +68,26 @@ NOTES = _ramp((0.90, 0.26), (0.10, 0.15), (168, 308))
 """uint8 [128, 3]: the colour of a note by its velocity, darker where it is louder."""
 DRUMS = _ramp((0.86, 0.36), (0.08, 0.15), (25, 5))
 """uint8 [128, 3]: the same for drums."""
+BASS = _ramp((0.88, 0.34), (0.09, 0.10), (140, 160))
+"""uint8 [128, 3]: the same for basses, by their programs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bars:
+    """Bars to draw lines of: how long each lasts, how many beats it has, and how many are shown at least, and together."""
+
+    seconds: float
+    beats: int = 4
+    count: int = 1
+
+    def shown(self, duration: float) -> float:
+        """Seconds of the whole bars that a piece of that duration takes."""
+        return self.seconds * max(self.count, int(np.ceil(duration / self.seconds - 1e-6)))
+
+    def in_row(self, duration: float) -> float:
+        """Seconds of the bars that hold so much, as many times `count` as it takes."""
+        together = self.seconds * self.count
+        return together * int(np.ceil(duration / together - 1e-6))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,33 +104,42 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """A picture laid out: its size, the pitches shown, low to high, and its rows."""
+    """A picture laid out: its size, the pitches shown, low to high, its rows, and whether drums have lanes below.
+
+    Without pitches high is low - 1.
+    """
 
     width: int
     height: int
     low: int
     high: int
     rows: tuple[Row, ...]
+    lanes: bool = False
 
 
-def lay_out(notes: Notes, *, seconds_per_row: float = 30.0, width: int = 1200, semitone: int = 5) -> Layout:
+def lay_out(
+    notes: Notes, *, seconds_per_row: float = 30.0, width: int = 1200, semitone: int = 5, bars: Bars | None = None
+) -> Layout:
     """Where things are on the picture of these notes; arguments as for picture."""
     if not seconds_per_row > 0 or width < 200 or semitone < 1:
         raise ValueError(f"{seconds_per_row} seconds in {width} pixels, {semitone} a semitone: nothing can be seen")
-    low, high = pitches_shown([notes])
-    seconds = max(notes.duration, _SHORTEST)
+    low, high, lanes = _heights([notes], bars is not None)
+    seconds = max(notes.duration, _SHORTEST) if bars is None else bars.shown(notes.duration)
     # A tenth of a row more is squeezed in: a last row of a chord alone is no use.
     count = int(np.clip(np.ceil(seconds / seconds_per_row - 0.1), 1, MOST_ROWS))
     each = seconds if count == 1 else max(seconds_per_row, seconds / count)
-    left, right, top, between = 40, width - 16, 44, 30
-    tall = (high - low + 1) * semitone
+    if bars is not None:
+        each = bars.in_row(seconds / count)
+        count = int(np.ceil(seconds / each - 1e-6))
+    left, right, top, between = _LEFT[lanes], width - 16, 44, 30
+    tall = _semitones(low, high, lanes) * semitone
     rows = []
     for number in range(count):
         begin, end = number * each, min((number + 1) * each, seconds)
         edge = left + max(round((right - left) * (end - begin) / each), 1)
         rows.append(Row(begin, end, left, top, edge, top + tall))
         top += tall + between
-    return Layout(width, top, low, high, tuple(rows))
+    return Layout(width, top, low, high, tuple(rows), lanes)
 
 
 def picture(
@@ -112,6 +150,7 @@ def picture(
     semitone: int = 5,
     given_seconds: float = 0.0,
     title: str = "",
+    bars: Bars | None = None,
 ) -> Image.Image:
     """A piano roll as an RGB picture. Without notes it is an empty roll.
 
@@ -122,25 +161,34 @@ def picture(
       semitone: its height in pixels. The pitches that occur are shown, and at least two octaves.
       given_seconds: the part before was given, not made; its background is shaded.
       title: a few words in the upper left corner.
+      bars: whole bars are shown, with their lines and numbers in place of seconds, and drums on nine lanes of their
+        own below; those of none of the classes of music.drums are left out.
     """
-    layout = lay_out(notes, seconds_per_row=seconds_per_row, width=width, semitone=semitone)
+    layout = lay_out(notes, seconds_per_row=seconds_per_row, width=width, semitone=semitone, bars=bars)
     canvas = Image.new("RGB", (layout.width, layout.height), PAPER)
     for row in layout.rows:
-        _draw_row(canvas, notes, row, layout.low, layout.high, given_seconds)
+        _draw_row(canvas, notes, row, layout.low, layout.high, given_seconds, lanes=layout.lanes, bars=bars)
     draw = ImageDraw.Draw(canvas)
-    legend = _draw_legend(canvas, width - 16, 20, drums=bool(notes.is_drum.any()), given=given_seconds > 0)
+    legend = _draw_legend(canvas, width - 16, 20, [notes], given=given_seconds > 0)
     draw.text((40, 20), _fit(title, legend - 60, _LARGE), fill=TEXT, font=_font(_LARGE), anchor="lm")
     return canvas
 
 
-def write(notes: Notes, path: str | os.PathLike[str], given_seconds: float = 0.0, *, title: str = "") -> None:
+def write(
+    notes: Notes,
+    path: str | os.PathLike[str],
+    given_seconds: float = 0.0,
+    *,
+    title: str = "",
+    bars: Bars | None = None,
+) -> None:
     """Writes the picture of these notes as a PNG, whole or not at all; see picture.
 
     Raises:
       UserError: the file cannot be written.
     """
     with writing(path) as file:
-        picture(notes, given_seconds=given_seconds, title=title).save(file, "PNG", optimize=True)
+        picture(notes, given_seconds=given_seconds, title=title, bars=bars).save(file, "PNG", optimize=True)
 
 
 def sheet(
@@ -150,6 +198,8 @@ def sheet(
     cell: tuple[int, int] = (380, 200),
     given_seconds: float = 0.0,
     column_titles: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
+    bars: Bars | None = None,
 ) -> Image.Image:
     """Several rolls in a grid, all to the same scale of time and of pitch, as an RGB picture.
 
@@ -159,19 +209,23 @@ def sheet(
       cell: about the width and height of a roll in pixels; the height is rounded to whole pixels a semitone.
       given_seconds: as for picture.
       column_titles: above the columns.
+      captions: of each row, a few words above each of its pieces.
+      bars: as for picture; cells are as many bars wide as the longest piece has.
     """
     pieces = [piece for _, row in rows for piece in row]
     seconds = max(max((piece.duration for piece in pieces), default=0.0) if seconds is None else seconds, 0.1)
-    low, high = pitches_shown([piece.select(piece.start < seconds) for piece in pieces])
-    wide, tall = cell[0], (high - low + 1) * max(1, round(cell[1] / (high - low + 1)))
+    seconds = seconds if bars is None else bars.shown(seconds)
+    low, high, lanes = _heights([piece.select(piece.start < seconds) for piece in pieces], bars is not None)
+    semitones = _semitones(low, high, lanes)
+    wide, tall = cell[0], semitones * max(1, round(cell[1] / semitones))
     columns = max([len(row) for _, row in rows] + [len(column_titles), 1])
-    left, gap, line, foot = 40, 14, 26, 26
+    left, gap, line, foot = _LEFT[lanes], 14, 26, 26
+    small = 18 if any(map(any, captions)) else 0
     top = 40 + (line if any(column_titles) else 0)
-    heights = [tall + gap + (line if title else 0) for title, _ in rows]
+    heights = [small + tall + gap + (line if title else 0) for title, _ in rows]
     canvas = Image.new("RGB", (left + columns * (wide + gap) + 4, top + sum(heights) + foot), PAPER)
     draw = ImageDraw.Draw(canvas)
-    drums = any(piece.is_drum.any() for piece in pieces)
-    _draw_legend(canvas, canvas.width - 18, 20, drums=drums, given=given_seconds > 0)
+    _draw_legend(canvas, canvas.width - 18, 20, pieces, given=given_seconds > 0)
     for column, title in enumerate(column_titles):
         middle = left + column * (wide + gap) + wide / 2
         draw.text((middle, 52), _fit(title, wide, _PLAIN), fill=TEXT, font=_font(_PLAIN), anchor="mm")
@@ -179,12 +233,16 @@ def sheet(
         if title:
             room = canvas.width - left - (300 if not number and not any(column_titles) else 20)
             draw.text((left, top + line / 2 - 3), _fit(title, room, _LARGE), fill=TEXT, font=_font(_LARGE), anchor="lm")
-        upper = top + (line if title else 0)
+        upper = top + (line if title else 0) + small
         for column, piece in enumerate(row):
             x = left + column * (wide + gap)
             box = Row(0.0, seconds, x, upper, x + wide, upper + tall)
             lowest = all(column >= len(other) for _, other in rows[number + 1 :])
-            _draw_row(canvas, piece, box, low, high, given_seconds, names=column == 0, times=lowest)
+            how = {"names": column == 0, "times": lowest, "lanes": lanes}
+            _draw_row(canvas, piece, box, low, high, given_seconds, bars=bars, **how)
+            if small and number < len(captions) and column < len(captions[number]):
+                words = _fit(captions[number][column], wide, _PLAIN)
+                draw.text((x, upper - small / 2), words, fill=TEXT, font=_font(_PLAIN), anchor="lm")
         top += height
     return canvas
 
@@ -209,6 +267,21 @@ def pitches_shown(pieces: Sequence[Notes]) -> tuple[int, int]:
     return max(0, low + shift), min(127, high + shift)
 
 
+def _heights(pieces: Sequence[Notes], lanes: bool) -> tuple[int, int, bool]:
+    """The pitches shown, and whether drums have lanes: where they may, and there are any."""
+    lanes = lanes and any(piece.is_drum.any() for piece in pieces)
+    if not lanes:
+        return *pitches_shown(pieces), False
+    pitched = [piece.select(~piece.is_drum) for piece in pieces]
+    return (*pitches_shown(pitched), True) if any(map(len, pitched)) else (0, -1, True)
+
+
+def _semitones(low: int, high: int, lanes: bool) -> int:
+    """The height of all pitches and lanes, in semitones; one is left free between them."""
+    between = 1 if high >= low else 0
+    return high - low + 1 + (between + len(_LANES) * _LANE_SEMITONES if lanes else 0)
+
+
 def _draw_row(
     canvas: Image.Image,
     notes: Notes,
@@ -219,10 +292,14 @@ def _draw_row(
     *,
     names: bool = True,
     times: bool = True,
+    lanes: bool = False,
+    bars: Bars | None = None,
 ) -> None:
     """Draws what sounds between a row's two times, with its axes; wider than the row by _SHARP, then reduced."""
     wide, tall = row.right - row.left, row.bottom - row.top
-    semitone = tall / (high - low + 1)
+    semitone = tall / _semitones(low, high, lanes)
+    lane_of = np.where(notes.is_drum, _LANE[notes.pitch], -1) if lanes else np.full(len(notes), -1)
+    last_lane = tall - _LANE_SEMITONES * semitone
     scale = wide * _SHARP / (row.end - row.begin)
     strip = Image.new("RGB", (wide * _SHARP, tall), PAPER)
     draw = ImageDraw.Draw(strip)
@@ -239,10 +316,16 @@ def _draw_row(
         if pitch % 12 in _BLACK:
             band(0, y, wide * _SHARP, y + semitone, KEYS)
             band(0, y, given, y + semitone, GIVEN_KEYS)
-    ticks = _ticks(row.begin, row.end, wide)
+    ticks = _ticks(row.begin, row.end, wide) if bars is None else _bar_lines(row, bars)
+    for number in range(len(_LANES) if lanes else 0):
+        y = last_lane - number * _LANE_SEMITONES * semitone
+        band(0, y, wide * _SHARP, y + 1, GRID)
+    for beat in () if bars is None else _bar_lines(row, Bars(bars.seconds / bars.beats)):
+        x = (beat - row.begin) * scale
+        band(x, 0, x + _SHARP, tall, GRID)
     for tick in ticks:
         x = (tick - row.begin) * scale
-        band(x, 0, x + _SHARP, tall, GRID)
+        band(x, 0, x + _SHARP, tall, GRID if bars is None else BAR)
     for pitch in range(low, high + 1):
         if pitch % 12 == 0 and pitch > low:
             y = (high - pitch + 1) * semitone
@@ -252,7 +335,13 @@ def _draw_row(
         x, right = ((float(time[index]) - row.begin) * scale for time in (notes.start, notes.end))
         # A pixel is left free behind a note, so that one struck again is seen as two.
         right = max(right - _SHARP, x + 1.5 * _SHARP)
-        colour = tuple((DRUMS if notes.is_drum[index] else NOTES)[loud].tolist())
+        ramp = DRUMS if notes.is_drum[index] else BASS if notes.program[index] in _BASSES else NOTES
+        colour = tuple(ramp[loud].tolist())
+        if lanes and notes.is_drum[index]:
+            y = last_lane - int(lane_of[index]) * _LANE_SEMITONES * semitone
+            if lane_of[index] >= 0 and right > 0:
+                band(max(x, 0), y + 1, right, y + _LANE_SEMITONES * semitone, colour)
+            continue
         y = (high - pitch) * semitone
         if low <= pitch <= high and right > 0:
             band(max(x, 0), y, right, y + max(semitone - (semitone > 3), 1), colour)
@@ -267,16 +356,29 @@ def _draw_row(
             y = row.top + (high - pitch + 0.5) * semitone
             place = (row.left - 7, float(np.clip(y, row.top + 4, row.bottom - 4)))
             draw.text(place, f"C{pitch // 12 - 1}", fill=TEXT, font=_font(_SMALL), anchor="rm")
+    for number, name in enumerate(_LANES if lanes and names else ()):
+        y = row.top + last_lane - (number - 0.5) * _LANE_SEMITONES * semitone
+        if semitone * _LANE_SEMITONES >= 9 or number % 2 == 0:
+            draw.text((row.left - 7, y), name, fill=TEXT, font=_font(_SMALL), anchor="rm")
     for tick in ticks if times else ():
         x = row.left + round((tick - row.begin) * scale / _SHARP)
         draw.line([x, row.bottom, x, row.bottom + 3], fill=EDGE)
         text = _time(tick) + (" s" if tick == ticks[0] and ":" not in _time(tick) else "")
+        if bars is not None:
+            number, every = round(tick / bars.seconds), max(1, round(24 * _SHARP / (bars.seconds * scale) + 0.5))
+            text = "" if number % every or tick > row.end - bars.seconds / 2 else f"{number + 1}"
+            x += 2 if text else 0
         if x < canvas.width - 14:
             draw.text((x, row.bottom + 6), text, fill=TEXT, font=_font(_SMALL), anchor="ma")
 
 
-def _draw_legend(canvas: Image.Image, right: int, middle: int, *, drums: bool, given: bool) -> float:
+def _draw_legend(canvas: Image.Image, right: int, middle: int, pieces: Sequence[Notes], *, given: bool) -> float:
     """Draws what the colours mean, up to `right`; returns where it begins."""
+    drums = any(piece.is_drum.any() for piece in pieces)
+    basses = any((np.isin(piece.program, _BASSES) & ~piece.is_drum).any() for piece in pieces)
+    shown = [("drums", DRUMS)] if drums else []
+    shown += [("bass", BASS)] if basses else []
+    shown += [("velocity", NOTES)] if not shown or any((~piece.is_drum).any() for piece in pieces) else []
     draw = ImageDraw.Draw(canvas)
     x = float(right)
 
@@ -285,7 +387,7 @@ def _draw_legend(canvas: Image.Image, right: int, middle: int, *, drums: bool, g
         draw.text((x, middle), words, fill=TEXT, font=_font(_SMALL), anchor="rm")
         x -= draw.textlength(words, font=_font(_SMALL)) + 6
 
-    for words, ramp in (("drums", DRUMS), ("velocity", NOTES))[0 if drums else 1 :]:
+    for words, ramp in shown:
         text("127")
         bar = Image.fromarray(np.broadcast_to(ramp[None, 1:], (8, 127, 3)).copy()).resize((84, 8))
         canvas.paste(bar, (round(x) - 84, middle - 4))
@@ -305,6 +407,12 @@ def _ticks(begin: float, end: float, width: float) -> list[float]:
     wanted = (end - begin) * 80 / width
     step = next((one for one in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600) if one >= wanted), 1800)
     return [number * step for number in range(int(np.ceil(begin / step - 1e-9)), int(end / step + 1e-9) + 1)]
+
+
+def _bar_lines(row: Row, bars: Bars) -> list[float]:
+    """Seconds at which bars begin or end, of those a row shows."""
+    first, last = np.ceil(row.begin / bars.seconds - 1e-6), np.floor(row.end / bars.seconds + 1e-6)
+    return [number * bars.seconds for number in range(int(first), int(last) + 1)]
 
 
 def _time(seconds: float) -> str:
