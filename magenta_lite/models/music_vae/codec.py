@@ -228,7 +228,7 @@ class Codec:
 
     def write(self, sheet: Sheet, folder: Path) -> list[Path]:
         """A sheet of slices as MIDI files, piano rolls and a page; the paths written."""
-        return output.write(sheet, folder)
+        return output.write(sheet, folder, steps_per_bar=self.steps_per_bar, bars=self.bars)
 
     def adapt(self, example: Example) -> Example:
         """A passage of another data set: as it is, since steps and pitches are the same everywhere."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magenta_lite.errors import Rejected, UserError
-from magenta_lite.music import drums, grooves, melodies, midi, trios
+from magenta_lite.music import chords, drums, grooves, melodies, midi, trios
 from magenta_lite.music.bars import Section, sections
 from magenta_lite.music.notes import Notes
 from magenta_lite.music.score import Score
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 ENDINGS = (".mid", ".midi", ".kar")
 
+_ROLAND = {pitch for own in grooves.ROLAND for pitch in own}
+GROOVE_PITCHES = tuple(
+    (*own, *(pitch for pitch in general if pitch not in _ROLAND))
+    for own, general in zip(grooves.ROLAND, drums.PITCHES, strict=True)
+)
+"""The pitches of a groove's drums in a person's file: those of the Groove data, and of General MIDI what it has not."""
+
 
 def slices(codec: "Codec", path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     """Every slice of a MIDI file that sounds, each once: (where in it, the passage with its `bar`).
@@ -24,22 +31,31 @@ def slices(codec: "Codec", path: Path) -> Iterator[tuple[str, dict[str, Any] | R
     Raises:
       UserError: no such file, or no MIDI file by its name.
     """
-    if not path.name.lower().endswith(ENDINGS):
-        raise UserError(f"{path}: expected music as {', '.join(ENDINGS)}")
-    score = midi.read(path)
+    score = read(path)
     if isinstance(score, Rejected):
         return iter([(path.name, score)])
     return _slices(codec, path.name, score)
 
 
+def read(path: Path) -> Score | Rejected:
+    """The music of a MIDI file. Raises UserError where it is missing, or no MIDI file by its name."""
+    if not path.name.lower().endswith(ENDINGS):
+        raise UserError(f"{path}: expected music as {', '.join(ENDINGS)}")
+    return midi.read(path)
+
+
 def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     seen: set[bytes] = set()
     others: set[str] = set()
+    changes = chords.infer(score) if codec.chords else None
     for section in sections(score):
         if section.steps_per_bar != codec.steps_per_bar:
             others.add("{}/{}".format(*section.metre))
             continue
         for start, player, columns in _passages(codec, section, score.names):
+            if isinstance(changes, chords.Changes):
+                steps = len(columns["melody"])
+                columns["chord"] = chords.per_step(changes, section, score.ticks_per_quarter, start=start, steps=steps)
             columns = _filled(codec, columns)
             for bar in codec.windows({"name": file, **columns}):
                 first = start // codec.steps_per_bar + bar + 1
@@ -69,7 +85,7 @@ def _passages(
         for number, trio in enumerate(trios.extract(section), 1):
             yield trio.start, f"trio {number}", {"melody": trio.melody, "bass": trio.bass, "drums": trio.drums}
     elif codec.kind == "groove":
-        for groove in grooves.extract(section):
+        for groove in grooves.extract(section, pitches=GROOVE_PITCHES):
             yield groove.start, "", {"velocity": groove.velocity, "offset": groove.offset}
     else:
         for track in drums.extract(section):
@@ -93,5 +109,14 @@ def _filled(codec: "Codec", columns: dict[str, np.ndarray]) -> dict[str, np.ndar
 def together(parts: Sequence[Notes], qpm: float) -> Notes:
     """Notes of several parts as one piece, of one tempo."""
     columns = ("start", "end", "pitch", "velocity", "program", "is_drum", "instrument")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
-    return Notes(**joined, tempo_time=[0.0], tempo_qpm=[qpm])
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    return Notes(**joined, tempo_time=np.zeros(1), tempo_qpm=np.full(1, qpm))
+
+
+def one_after_another(pieces: Sequence[Notes], seconds: float) -> Notes:
+    """Pieces of so many seconds each as one, of the first one's tempo."""
+    moved = [
+        piece.replace(start=piece.start + number * seconds, end=piece.end + number * seconds)
+        for number, piece in enumerate(pieces)
+    ]
+    return together(moved, float(pieces[0].tempo_qpm[0]))

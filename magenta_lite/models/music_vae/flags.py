@@ -1,0 +1,50 @@
+"""What a person asks a mode of slices for: flags checked before anything is read."""
+
+from pathlib import Path
+from typing import Any
+
+from magenta_lite.errors import UserError
+from magenta_lite.music import audio
+
+MOST = 4096
+"""Slices of a sheet at most."""
+
+
+def check(**flags: Any) -> None:
+    """Raises UserError for the first flag outside its range."""
+    for name, low, high in (
+        ("n", 1, MOST),
+        ("steps", 2, 1000),
+        ("examples", 8, 10_000_000),
+        ("sample_rate", 8000, 96000),
+        ("qpm", 10, 1000),
+    ):
+        value = flags.get(name)
+        if value is not None and not low <= value <= high:
+            raise UserError(f"--{name}={value:g}: expected {low} to {high}")
+    for name, valid in (
+        ("posterior", ("mean", "sample")),
+        ("way", ("slerp", "lerp")),
+        ("hits", ("given", "model")),
+    ):
+        if name in flags and flags[name] not in valid:
+            raise UserError(f"--{name}={flags[name]}: expected {' or '.join(valid)}")
+    if flags.get("corners") not in (None, 2, 4):
+        raise UserError(f"--corners={flags['corners']}: expected 2, the ends of a way, or 4, those of a grid")
+    for name in ("input", "items", "slice", "amount", "chords"):
+        if flags.get(name) is not None and not len(flags[name]):
+            raise UserError(f"--{name}= is empty")
+    if flags.get("slice") is not None and flags.get("input") is None:
+        raise UserError("--slice says which slice of a MIDI file: give the file by --input")
+    if flags.get("input") is not None:
+        for name in ("items", "data_dir"):
+            if flags.get(name) is not None:
+                raise UserError(f"--input and --{name} both say where to start from: give one of them")
+    soundfont = flags.get("soundfont")
+    if soundfont is not None:
+        # What would fail after all was drawn.
+        if not flags.get("audio", True):
+            raise UserError("--soundfont is for sound: leave out --audio=false")
+        if not Path(soundfont).is_file():
+            raise UserError(f"--soundfont={soundfont}: no such file")
+        audio.need_fluidsynth()

@@ -1,0 +1,175 @@
+"""Where a mode starts: the slices that a person names in MIDI files, and beats of any length."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magenta_lite.errors import Rejected, UserError
+from magenta_lite.models.music_vae import files
+from magenta_lite.models.music_vae.codec import Codec
+from magenta_lite.music import grooves
+from magenta_lite.music.bars import Section, sections
+
+LISTED = 100
+"""Slices of a file that are told of at most."""
+
+SNARE = 38
+
+Arrays = dict[str, NDArray]
+Found = list[tuple[dict[str, Any], Arrays]]
+
+
+def from_files(codec: Codec, paths: Sequence[str], chosen: Sequence[int] | None) -> Found:
+    """(example, its encoding) of slices of MIDI files.
+
+    chosen: numbers from 0: of one file any of its slices, of several files one of each. Where it is None, a file with
+    one slice gives that one; the slices of another are printed.
+
+    Raises:
+      UserError: a file is missing or holds no slice, or several and none is chosen; or no such slice.
+    """
+    found: list[list[tuple[str, Any]]] = []  # of each file its candidates
+    for path in paths:
+        candidates: list[tuple[str, Any]] = list(codec.read(path))
+        if isinstance(candidates[0][1], Rejected):
+            raise UserError(f"{path}: {candidates[0][1].reason}")
+        found.append(candidates)
+    if chosen is None:
+        for path, candidates in zip(paths, found, strict=True):
+            if len(candidates) > 1:
+                _print_slices(codec, candidates)
+                several = ", one of each file: --slice=0,0" if len(paths) > 1 else ": --slice=0"
+                raise UserError(f"{path} holds {len(candidates):,} slices, listed above: say which to take{several}")
+        chosen = [0] * len(paths)
+    elif len(paths) == 1:
+        found = found * len(chosen)
+        paths = list(paths) * len(chosen)
+    elif len(chosen) != len(paths):
+        raise UserError(f"--slice: {len(chosen)} numbers for {len(paths)} files: expected one of each")
+    examples: Found = []
+    for path, candidates, number in zip(paths, found, chosen, strict=True):
+        if not 0 <= number < len(candidates):
+            raise UserError(f"--slice={number}: {path} has {len(candidates)}, numbered from 0")
+        name, example = candidates[number]
+        encoded = codec.encode(example)
+        if isinstance(encoded, Rejected):
+            raise UserError(f"{name}: {encoded.reason}")
+        examples.append((example, encoded))
+    return examples
+
+
+def _print_slices(codec: Codec, candidates: Sequence[tuple[str, Any]]) -> None:
+    for number, (name, example) in enumerate(candidates[:LISTED]):
+        encoded = codec.encode(example)
+        notes = 0 if isinstance(encoded, Rejected) else len(codec.decode(encoded))
+        print(f"{number:5}  {name}, {notes} notes")
+    if len(candidates) > LISTED:
+        print(f"       and {len(candidates) - LISTED:,} more, up to {len(candidates) - 1}")
+
+
+class Beat(NamedTuple):
+    """The drums of a whole file, in whole bars: velocity uint8 [T, 9], offset float32 [T, 9]; qpm: where it begins."""
+
+    velocity: NDArray[np.uint8]
+    offset: NDArray[np.float32]
+    qpm: float
+
+
+def beat(codec: Codec, path: str, *, tapped: bool = False) -> Beat:
+    """The beat of a MIDI file, its silence included; parts in other metres are silent. One tempo is kept.
+
+    tapped: of a file without drums, every note is a tap.
+
+    Raises:
+      UserError: the file is missing, cannot be read, or has no drums in bars of the codec's length.
+    """
+    score = files.read(Path(path))
+    if isinstance(score, Rejected):
+        raise UserError(f"{path}: {score.reason}")
+    parts = sections(score)
+    if tapped and not any(part.is_drum.any() for part in parts):
+        parts = [_taps(part) for part in parts]
+    velocity, offset = np.zeros((0, 9), np.uint8), np.zeros((0, 9), np.float32)
+    others, qpm, lost = set(), 0.0, 0
+    known = [pitch for own in files.GROOVE_PITCHES for pitch in own]
+    for part in parts:
+        if part.steps_per_bar == codec.steps_per_bar:
+            # Where it is in the file, but at a bar line, whatever the metres before.
+            bar = max(
+                -(-part.tick * 4 // (score.ticks_per_quarter * codec.steps_per_bar)),
+                len(velocity) // part.steps_per_bar,
+            )
+            for groove in grooves.extract(part, pitches=files.GROOVE_PITCHES):
+                first = bar * codec.steps_per_bar + groove.start
+                silent = ((0, first - len(velocity)), (0, 0))
+                velocity = np.concatenate([np.pad(velocity, silent), groove.velocity])
+                offset = np.concatenate([np.pad(offset, silent), groove.offset])
+            lost += int((part.is_drum & ~np.isin(part.pitch, known)).sum())
+            qpm = qpm or (part.qpm if velocity.any() else 0.0)
+        elif part.is_drum.any():
+            others.add("{}/{}".format(*part.metre))
+    metres = f"the parts in {', '.join(sorted(others))}" if others else ""
+    if not qpm:
+        raise UserError(f"{path}: no drums in bars of {codec.steps_per_bar} sixteenths{metres and f', only {metres}'}")
+    if metres:
+        print(f"{path}: {metres} are left silent")
+    if lost:
+        print(f"{path}: {lost} notes of drums that are none of the nine are left out")
+    if len(score.tempo) > 1:
+        print(f"{path}: of its tempos the first is kept, {qpm:g} quarters a minute")
+    return Beat(velocity, offset, qpm)
+
+
+def cut(codec: Codec, whole: Beat) -> list[tuple[int, Arrays]]:
+    """(first bar, its encoding) of the slices that hold all of a beat, one after the other, from where it sounds."""
+    bar, bars = codec.steps_per_bar, len(whole.velocity) // codec.steps_per_bar
+    sounds = whole.velocity.reshape(bars, -1).any(axis=1)
+    behind = ((0, codec.steps), (0, 0))
+    columns = {"velocity": np.pad(whole.velocity, behind), "offset": np.pad(whole.offset, behind)}
+    slices, next_bar = [], 0
+    while next_bar < bars:
+        if not sounds[next_bar]:
+            next_bar += 1
+            continue
+        here = slice(next_bar * bar, next_bar * bar + codec.steps)
+        encoded = codec.encode({"name": "", "bar": 0, **{name: column[here] for name, column in columns.items()}})
+        assert not isinstance(encoded, Rejected)
+        slices.append((next_bar, encoded))
+        next_bar += codec.bars
+    return slices
+
+
+def played(
+    codec: Codec, whole: Beat, slices: Sequence[tuple[int, Arrays]], made: Sequence[Arrays], keep_hits: bool
+) -> tuple[Beat, int]:
+    """The slices that were made of a beat, as one; and how many hits of the given beat the model had left out.
+
+    keep_hits: hit is what was given, as the model plays it: a hit that it left out is as loud as it plays that drum on
+    average, or all of them, and on the step.
+    """
+    steps = max(len(whole.velocity), (slices[-1][0] + codec.bars) * codec.steps_per_bar)
+    behind = ((0, steps - len(whole.velocity)), (0, 0))
+    given: NDArray[np.bool_] = np.asarray(np.pad(whole.velocity, behind) > 0)
+    velocity: NDArray[np.uint8] = np.zeros((steps, 9), np.uint8)
+    offset: NDArray[np.float32] = np.zeros((steps, 9), np.float32)
+    for (bar, _), arrays in zip(slices, made, strict=True):
+        first = bar * codec.steps_per_bar
+        here = slice(first, first + codec.steps)
+        velocity[here], offset[here] = grooves.from_features(arrays["groove"])
+    missing: NDArray[np.bool_] = np.asarray(given & (velocity == 0))
+    if keep_hits:
+        everywhere = float(velocity[velocity > 0].mean()) if velocity.any() else 80.0
+        for drum in range(velocity.shape[1]):
+            own = velocity[:, drum][velocity[:, drum] > 0]
+            velocity[missing[:, drum], drum] = round(float(own.mean()) if len(own) else everywhere)
+        velocity[~given], offset[~given] = 0, 0
+    return Beat(velocity, offset, whole.qpm), int(missing.sum())
+
+
+def _taps(part: Section) -> Section:
+    count = len(part.pitch)
+    return dataclasses.replace(part, is_drum=np.ones(count, bool), pitch=np.full(count, SNARE))
