@@ -17,9 +17,9 @@ _MELODIES = {
     "data.dir": "prepared/melodies",
     "data.build": "python -m data.midi --kind=melodies --source=... --out={dir}",
 }
-_DRUMS = {"data.dir": "prepared/drums", "data.build": "python -m data.groove --kind=drums --out={dir}"}
+_DRUMS = {"data.dir": "prepared/groove-drums", "data.build": "python -m data.groove --kind=drums --out={dir}"}
 _TRIOS = {"data.dir": "prepared/trios", "data.build": "python -m data.midi --kind=trios --source=... --out={dir}"}
-_GROOVES = {"data.dir": "prepared/grooves", "data.build": "python -m data.groove --out={dir}"}
+_GROOVES = {"data.dir": "prepared/groove", "data.build": "python -m data.groove --out={dir}"}
 
 _SAMPLED = {"model.sampling_schedule": "inverse_sigmoid", "model.sampling_rate": 1000.0}
 _SMALL = {"model.latent_size": 256, "model.encoder_layers": (512,), "model.decoder_layers": (256, 256)}
@@ -49,15 +49,16 @@ _LONG_MELODY = _MELODIES
 _TRIO = {**_TRIOS, "codec.kind": "trio", "batch_size": 256}
 _GROOVE = {**_GROOVES, "codec.kind": "groove", **_SMALL, **_DRUM_BITS, "model.keep": 0.3}
 _HOUR = {
-    "batch_size": 64,
-    "num_steps": 3000,
-    "evaluate_every": 250,
-    "save_every": 250,
+    "batch_size": 32,
+    "num_steps": 1000,
+    "evaluate_every": 100,
+    "save_every": 100,
     "model.latent_size": 256,
     "model.encoder_layers": (256,),
     "model.free_bits": 64.0,
+    "optimizer.learning_rate": 2e-3,
+    "optimizer.min_learning_rate": 2e-4,
     "optimizer.decay_rate": 0.999,
-    "optimizer.min_learning_rate": 1e-4,
 }
 
 VARIANTS = {
