@@ -36,7 +36,7 @@ _LANES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high
 _LANE = np.full(PITCHES, -1)
 for _number, _pitches in enumerate(drums.PITCHES):
     _LANE[list(_pitches)] = _number
-_LANE_SEMITONES = 2  # as high as so many
+_LANE_SEMITONES = 3  # as high as so many
 _FEWEST = 25  # semitones shown at least
 _SHORTEST = 4.0  # seconds shown at least
 _SMALL, _PLAIN, _LARGE = 11, 12, 14  # font sizes

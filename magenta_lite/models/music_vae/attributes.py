@@ -118,7 +118,8 @@ def vectors(sampler: Any, training: Sequence[Arrays]) -> dict[str, NDArray[np.fl
     mean, _ = sampler.posterior(list(training))
     found = {}
     for name, values in measure(sampler.codec, training).items():
-        low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+        ordered, quarter = np.sort(values), len(values) // 4
+        low, high = ordered[quarter - 1], ordered[-quarter]
         bottom, top = values <= low, values >= high
         if low == high:
             bottom, top = (values < low, values >= low) if (values < low).any() else (values <= low, values > low)

@@ -67,8 +67,9 @@ def write(
     lines, words_of_lines = _lines(sheet, captions, 4 if bars < LONG else 2)
     if (total := sum(map(len, sheet.rows))) > (shown := sum(len(row) for _, row in lines)):
         print(f"rolls.png shows the first {shown} of {total} slices")
-    cell = (380, 160) if bars < LONG else (780, 160)
     first = next((item.value for items in sheet.rows for item in items), None)
+    mixed = first is not None and 0 < first.is_drum.sum() < len(first)
+    cell = (380 if bars < LONG else 780, 280 if mixed else 160)
     piano_roll.write_sheet(rolls, lines, captions=words_of_lines, bars=writer.bars_of(first), cell=cell)
     heard = sum(path.stat().st_size for path in writer.paths if path.suffix == ".wav")
     page.write_page(folder / name, title, sections, made=made, embed=heard <= EMBEDDED)

@@ -115,13 +115,13 @@ class Maker:
         The first is of the posterior's mean, the others are of samples of it.
         """
         codec = self.sampler.codec
-        slices = starting.cut(codec, beat)
-        mean, log_var = self.sampler.posterior([encoded for _, encoded in slices])
+        cuts = starting.cut(codec, beat)
+        mean, log_var = self.sampler.posterior([one.encoded for one in cuts])
         items, missing = [Item(self.beat(beat), "given", sampled=False)], 0
         for number in range(count):
             z = mean + np.exp(log_var / 2) * noise(self.seed + number, mean.shape) * (number > 0)
             made = self.sample(len(z), z.astype(np.float32), {}, temperature)
-            whole, left_out = starting.played(codec, beat, slices, made, keep_hits)
+            whole, left_out = starting.played(codec, beat, cuts, made, keep_hits)
             missing += left_out
             items.append(Item(self.beat(whole)))
         return items, missing

@@ -124,48 +124,58 @@ def beat(codec: Codec, path: str, *, tapped: bool = False) -> Beat:
     return Beat(velocity, offset, qpm)
 
 
-def cut(codec: Codec, whole: Beat) -> list[tuple[int, Arrays]]:
-    """(first bar, its encoding) of the slices that hold all of a beat, one after the other, from where it sounds."""
-    bar, bars = codec.steps_per_bar, len(whole.velocity) // codec.steps_per_bar
-    sounds = whole.velocity.reshape(bars, -1).any(axis=1)
-    behind = ((0, codec.steps), (0, 0))
-    columns = {"velocity": np.pad(whole.velocity, behind), "offset": np.pad(whole.offset, behind)}
-    slices, next_bar = [], 0
-    while next_bar < bars:
-        if not sounds[next_bar]:
-            next_bar += 1
+class Cut(NamedTuple):
+    """A slice of a beat: the bar where it begins, the first of its bars that is not in the one before, its encoding."""
+
+    bar: int
+    new: int
+    encoded: Arrays
+
+
+def cut(codec: Codec, whole: Beat) -> list[Cut]:
+    """The slices that hold all of a beat, one after the other, from where it sounds.
+
+    The last one begins earlier, so as to be full. A beat that is shorter than a slice is repeated.
+    """
+    total = len(whole.velocity) // codec.steps_per_bar
+    sounds = whole.velocity.reshape(total, -1).max(axis=1) > 0
+    times = -(-codec.bars // total)
+    columns: dict[str, NDArray] = {
+        "velocity": np.tile(whole.velocity, (times, 1)),
+        "offset": np.tile(whole.offset, (times, 1)),
+    }
+    cuts, new = [], 0
+    while new < total:
+        if not sounds[new]:
+            new += 1
             continue
-        here = slice(next_bar * bar, next_bar * bar + codec.steps)
-        encoded = codec.encode({"name": "", "bar": 0, **{name: column[here] for name, column in columns.items()}})
+        bar = max(min(new, total - codec.bars), 0)
+        encoded = codec.encode({"name": "", "bar": bar, **columns})
         assert not isinstance(encoded, Rejected)
-        slices.append((next_bar, encoded))
-        next_bar += codec.bars
-    return slices
+        cuts.append(Cut(bar, new, encoded))
+        new = bar + codec.bars
+    return cuts
 
 
-def played(
-    codec: Codec, whole: Beat, slices: Sequence[tuple[int, Arrays]], made: Sequence[Arrays], keep_hits: bool
-) -> tuple[Beat, int]:
-    """The slices that were made of a beat, as one; and how many hits of the given beat the model had left out.
+def played(codec: Codec, whole: Beat, cuts: Sequence[Cut], made: Sequence[Arrays], keep_hits: bool) -> tuple[Beat, int]:
+    """What was made of a beat's slices, as one; and how many hits of the given beat the model had left out.
 
     keep_hits: hit is what was given, as the model plays it: a hit that it left out is as loud as it plays that drum on
     average, or all of them, and on the step.
     """
-    steps = max(len(whole.velocity), (slices[-1][0] + codec.bars) * codec.steps_per_bar)
-    behind = ((0, steps - len(whole.velocity)), (0, 0))
-    given: NDArray[np.bool_] = np.asarray(np.pad(whole.velocity, behind) > 0)
-    velocity: NDArray[np.uint8] = np.zeros((steps, 9), np.uint8)
-    offset: NDArray[np.float32] = np.zeros((steps, 9), np.float32)
-    for (bar, _), arrays in zip(slices, made, strict=True):
-        first = bar * codec.steps_per_bar
-        here = slice(first, first + codec.steps)
-        velocity[here], offset[here] = grooves.from_features(arrays["groove"])
+    bar, steps = codec.steps_per_bar, len(whole.velocity)
+    given: NDArray[np.bool_] = np.asarray(whole.velocity > 0)
+    velocity, offset = np.zeros_like(whole.velocity), np.zeros_like(whole.offset)
+    for one, arrays in zip(cuts, made, strict=True):
+        first, last = one.new * bar, min((one.bar + codec.bars) * bar, steps)
+        own = grooves.from_features(arrays["groove"][(one.new - one.bar) * bar :])
+        velocity[first:last], offset[first:last] = (column[: last - first] for column in own)
     missing: NDArray[np.bool_] = np.asarray(given & (velocity == 0))
     if keep_hits:
         everywhere = float(velocity[velocity > 0].mean()) if velocity.any() else 80.0
         for drum in range(velocity.shape[1]):
-            own = velocity[:, drum][velocity[:, drum] > 0]
-            velocity[missing[:, drum], drum] = round(float(own.mean()) if len(own) else everywhere)
+            loud = velocity[:, drum][velocity[:, drum] > 0]
+            velocity[missing[:, drum], drum] = round(float(loud.mean()) if len(loud) else everywhere)
         velocity[~given], offset[~given] = 0, 0
     return Beat(velocity, offset, whole.qpm), int(missing.sum())
 
