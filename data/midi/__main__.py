@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data.midi import on_beam
 from data.midi.builder import OwnMidi, OwnPassages
@@ -44,7 +43,7 @@ def main(
     --split      shares of train, valid and test (90,5,5)
     --min_notes  pieces of fewer notes are left out
     --labels     the names of subfolders are the labels; without it there is one, the name of the source
-    --only       take the files whose paths are like this, as in --only="*/melody/*"
+    --only       take the files whose paths end like this, as in --only="melody/*.mid"
     --licence    of the pieces, to be written beside them
     --metre      of melodies and so on (4/4); several, where bars are equally long, as in --metre=3/4,6/8
     --tracks     take melodies and so on from these tracks alone, by name, or by number from 0
@@ -130,8 +129,8 @@ def _check_reading(source: Path, chords: str, beam: bool, beam_options: str) -> 
 
 
 def _only(found: Found, hashes: list, pattern: str) -> tuple[Found, list]:
-    """The files whose paths are like the pattern, and their hashes."""
-    pairs = [pair for pair in zip(found.names, hashes, strict=True) if fnmatchcase(pair[0], pattern)]
+    """The files whose paths end like the pattern, and their hashes; no star stands for a slash."""
+    pairs = [pair for pair in zip(found.names, hashes, strict=True) if PurePosixPath(pair[0]).match(pattern)]
     if not pairs:
         raise UserError(f"--only={pattern}: no MIDI file has such a path; there is {found.names[0]}")
     names, kept = zip(*pairs, strict=True)

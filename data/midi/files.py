@@ -9,7 +9,7 @@ import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -76,15 +76,17 @@ def find(source: Path) -> Found:
     return _found(source, listed, closed)
 
 
-def hash_tar(source: Path) -> tuple[Found, list[bytes]]:
+def hash_tar(source: Path, watch: Callable[[Iterator], Iterable] = iter) -> tuple[Found, list[bytes]]:
     """The MIDI files in a tar, and the sha256 of each as `sha256` has it, in one pass over it.
+
+    watch: is given what goes by, for a progress bar.
 
     Raises:
       UserError: it is broken, or there is none in it.
     """
     hashes: dict[str, bytes] = {}
     names = []
-    for name, file in _members(source):
+    for name, file in watch(_members(source)):
         names.append(name)
         if _is_midi(name) and name not in hashes:
             hashes[name] = hashlib.sha256(file.read(midi.MAX_BYTES + 1)).digest()
@@ -109,9 +111,7 @@ def content(source: str, name: str) -> bytes | Rejected:
     try:
         with _open(source, name) as file:
             return file.read(midi.MAX_BYTES + 1)
-    except DAMAGE:
-        return UNREADABLE
-    except KeyError:  # not in the zip
+    except (*DAMAGE, KeyError):  # KeyError: not in the zip
         return UNREADABLE
 
 

@@ -27,7 +27,7 @@ def check(options: str) -> list[str]:
     try:
         import apache_beam  # noqa: F401
     except ImportError:
-        raise UserError("--beam needs Apache Beam: pip install 'magenta_lite[beam]', or leave it out") from None
+        raise UserError("--beam needs Apache Beam: pip install -e '.[beam]', or leave it out") from None
     try:
         return shlex.split(options)
     except ValueError as error:

@@ -34,7 +34,7 @@ def survey(source: Path, processes: int) -> tuple[Found, list[Hash]]:
       UserError: no such source, or nothing in it, or a broken tar.
     """
     if files.is_tar(source):
-        found, hashes = files.hash_tar(source)
+        found, hashes = files.hash_tar(source, lambda members: _bar(members, "comparing", None))
         return found, list(hashes)
     found = files.find(source)
     return found, hash_all(found, found.names, processes)
@@ -161,5 +161,5 @@ class Contents:
         return first
 
 
-def _bar(each, what: str, total: int):
+def _bar(each, what: str, total: int | None):
     return tqdm(each, desc=what, total=total, unit=" files", leave=False, disable=None)

@@ -173,14 +173,13 @@ def pack(folder, path, mode):
     return path
 
 
-@pytest.mark.parametrize(("kind", "ending", "mode"), [("melodies", ".tar.gz", "w:gz"), ("pieces", ".tar", "w")])
-def test_a_tar_gives_the_same_as_a_folder(band, tmp_path, kind, ending, mode):
-    packed = pack(band, tmp_path / f"band{ending}", mode)
-    main(str(packed), kind=kind, out=str(tmp_path / "tar"), split=SHARES, processes=1)
+def test_a_tar_gives_the_same_as_a_folder(band, tmp_path):
+    packed = pack(band, tmp_path / "band.tar.gz", "w:gz")
+    main(str(packed), kind="drums", out=str(tmp_path / "tar"), split=SHARES, processes=1)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "band").mkdir()
     write(tmp_path / "in" / "band" / "x", {path.name: path.read_bytes() for path in band.iterdir()})
-    main(str(tmp_path / "in" / "band"), kind=kind, out=str(tmp_path / "folder"), split=SHARES, processes=1)
+    main(str(tmp_path / "in" / "band"), kind="drums", out=str(tmp_path / "folder"), split=SHARES, processes=1)
     for path in (tmp_path / "folder").iterdir():
         if path.name != "source.json":
             assert path.read_bytes() == (tmp_path / "tar" / path.name).read_bytes(), path
@@ -189,9 +188,9 @@ def test_a_tar_gives_the_same_as_a_folder(band, tmp_path, kind, ending, mode):
     assert "passed over, no MIDI by their names: 1 files" in ours["notes"]
 
 
-@pytest.mark.parametrize("ending", [".tar.gz", ".tar.bz2", ".tar.xz"])
+@pytest.mark.parametrize("ending", [".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"])
 def test_a_tar_that_is_cut_short_is_told(band, tmp_path, ending):
-    packed = pack(band, tmp_path / f"band{ending}", f"w:{ending[5:]}")
+    packed = pack(band, tmp_path / f"band{ending}", f"w:{ending[-3:].strip('.').replace('tgz', 'gz')}")
     assert len(list(files.stream_tar(packed))) == 9
     packed.write_bytes(packed.read_bytes()[: -len(packed.read_bytes()) // 3])
     with pytest.raises(UserError, match=r"broken after \d files .*: is the download complete\?"):
@@ -232,7 +231,7 @@ def test_beam_gives_the_same_set(band, tmp_path):
         told = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True)
         assert (told.returncode, told.stderr.count("\n")) == (2, 1)
         assert "--beam needs Apache Beam: pip install" in told.stderr
-        pytest.skip("Apache Beam is not installed (pip install 'magenta_lite[beam]')")
+        pytest.skip("Apache Beam is not installed (pip install -e '.[beam]')")
     for out, flags in (("plain", []), ("beam", ["--beam"])):
         subprocess.run([*command, f"--out={tmp_path / out}", *flags], cwd=REPOSITORY, check=True, capture_output=True)
     for path in (tmp_path / "plain").iterdir():
