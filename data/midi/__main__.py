@@ -70,7 +70,7 @@ def main(
         found, hashes = _only(found, hashes, only)
     readers = min(processes or cores(), len(found.names))
     texts = [name for one in found.names for name in beside(one)] if chords == "pop909" else []
-    origins = digest([*found.names, *texts], [*hashes, *hash_all(found, texts, readers)])
+    whole = digest([*found.names, *texts], [*hashes, *(hash_all(found, texts, readers) if texts else [])])
     own = "midi" if passages is None else kind
     target = Path(out) if out is not None else Path("prepared") / own / (stem(path) or "midi")
     options = {"kind": kind, "split": list(map(float, shares)), "min_notes": min_notes, "labels": labels, "only": only}
@@ -92,7 +92,7 @@ def main(
         builder=builder.name,
         version=str(builder.VERSION),
         options=options,
-        sources={path.resolve().name: origins},
+        sources={path.resolve().name: whole},
         labels=tuple(sorted(set(names))),
         licence=licence,
         command=command_line("data.midi", source=source, out=target, **flags),

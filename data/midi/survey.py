@@ -129,15 +129,13 @@ class Contents:
                     order.append(index)
                     yield str(source), name, None
             return
-        numbers = {name: index for index, name in enumerate(names)}
-        passed_over = set(self.rejected)
+        numbers = {name: index for index, name in enumerate(names) if index not in self.rejected}
         for name, content in files.stream_tar(source):
-            index = numbers.get(name)
-            if index is None:
-                raise UserError(f"--source={source} changed while it was read: try again")
-            if index not in passed_over:
+            if (index := numbers.pop(name, None)) is not None:
                 order.append(index)
                 yield str(source), name, content
+        if numbers:
+            raise UserError(f"--source={source} changed while it was read: try again")
 
     def _keep(self, index: int, result: Read | Rejected, file: Any) -> None:
         if isinstance(result, Rejected):

@@ -175,17 +175,19 @@ def pack(folder, path, mode):
 
 def test_a_tar_gives_the_same_as_a_folder(band, tmp_path):
     packed = pack(band, tmp_path / "band.tar.gz", "w:gz")
-    main(str(packed), kind="drums", out=str(tmp_path / "tar"), split=SHARES, processes=1)
+    flags = {"kind": "drums", "split": SHARES, "processes": 1, "only": "[!m]*.mid"}
+    main(str(packed), out=str(tmp_path / "tar"), **flags)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "band").mkdir()
     write(tmp_path / "in" / "band" / "x", {path.name: path.read_bytes() for path in band.iterdir()})
-    main(str(tmp_path / "in" / "band"), kind="drums", out=str(tmp_path / "folder"), split=SHARES, processes=1)
+    main(str(tmp_path / "in" / "band"), out=str(tmp_path / "folder"), **flags)
     for path in (tmp_path / "folder").iterdir():
         if path.name != "source.json":
             assert path.read_bytes() == (tmp_path / "tar" / path.name).read_bytes(), path
     ours, theirs = source(tmp_path / "tar"), source(tmp_path / "folder")
     assert list(ours["sources"].values()) == list(theirs["sources"].values())
     assert "passed over, no MIDI by their names: 1 files" in ours["notes"]
+    assert sum(map(sum, (data.values() for data in ours["counts"].values()))) == 5
 
 
 @pytest.mark.parametrize("ending", [".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"])
