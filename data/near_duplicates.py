@@ -39,7 +39,8 @@ def melody_grams(step: NDArray[np.integer], pitch: NDArray[np.integer]) -> NDArr
     """The grams of notes that follow each other: step, pitch [N], ascending steps. Of fewer than six notes, one."""
     if len(step) < 2:
         return np.zeros(0, np.uint64)
-    pairs = np.column_stack([np.diff(np.asarray(pitch, np.int64)), np.diff(np.asarray(step, np.int64))])
+    columns = np.column_stack([pitch, step]).astype(np.int64)
+    pairs = columns[1:] - columns[:-1]
     length = min(GRAM, len(pairs))
     windows = np.lib.stride_tricks.sliding_window_view(pairs, length, axis=0)
     return _hash_rows(windows.reshape(len(windows), -1), length)
@@ -92,9 +93,8 @@ def groups(signatures: NDArray[np.uint32], similar: float = SIMILAR) -> NDArray[
             at = np.flatnonzero(band[apart:] == band[:-apart])
             if not len(at):
                 break
-            pairs = order[at], order[at + apart]
-            for begin in range(0, len(at), _COMPARED):
-                roots = _join(roots, own, *(rows[begin : begin + _COMPARED] for rows in pairs), similar)
+            for part in np.split(at, range(_COMPARED, len(at), _COMPARED)):
+                roots = _join(roots, own, order[part], order[part + apart], similar)
     lowest = np.full(len(own), len(signatures))
     np.minimum.at(lowest, roots, first)
     return np.where((signatures == NONE).all(axis=1), np.arange(len(signatures)), lowest[roots][which.ravel()])

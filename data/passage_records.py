@@ -41,7 +41,7 @@ class Passages(PreparedSet):
     def __init__(self, *, kind: str, labels: Sequence[str], data_dir: str, steps_per_bar: int = 16) -> None:
         """kind: a key of COLUMNS. steps_per_bar: of all passages, in sixteenth notes."""
         self.kind, self.steps_per_bar = kind, steps_per_bar
-        self.recipe = f"configs/music_vae.py:{_RECIPES[kind]}"
+        self.recipe = f"configs/music_vae.py:{_RECIPES[kind]}"  # type: ignore[misc]
         super().__init__(labels=labels, data_dir=data_dir)
 
     def columns(self) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from data.midi import on_beam
 from data.midi.builder import OwnMidi, OwnPassages
@@ -73,11 +75,18 @@ def main(
     whole = digest([*found.names, *texts], [*hashes, *(hash_all(found, texts, readers) if texts else [])])
     own = "midi" if passages is None else kind
     target = Path(out) if out is not None else Path("prepared") / own / (stem(path) or "midi")
-    options = {"kind": kind, "split": list(map(float, shares)), "min_notes": min_notes, "labels": labels, "only": only}
-    flags = {"split": split, "min_notes": min_notes, "labels": labels or None, "only": only, "licence": licence}
+    options: dict[str, Any] = {"kind": kind, "split": list(map(float, shares)), "min_notes": min_notes}
+    options |= {"labels": labels, "only": only}
+    flags: dict[str, Any] = {
+        "split": split,
+        "min_notes": min_notes,
+        "labels": labels or None,
+        "only": only,
+        "licence": licence,
+    }
     if passages is None:
         function = functools.partial(read_piece, min_notes)
-        build = OwnMidi
+        build: Callable[..., OwnMidi | OwnPassages] = OwnMidi
     else:
         function = functools.partial(read_passages, min_notes, passages, chords)
         steps = steps_per_bar(passages.metres[0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -31,7 +32,7 @@ class _Own(PreparedSet):
         function: Callable[[File], Read | Rejected],
         read: Reader,
         data_dir: str,
-        **options,
+        **options: Any,
     ) -> None:
         """Reads every file, since what can be read decides the splits, and keeps what it reads in a file in data_dir.
 

@@ -64,7 +64,7 @@ def extract(score: Score, wanted: Wanted, changes: Changes | None = None) -> Ext
     elsewhere: collections.Counter[str] = collections.Counter()
     passages: dict[tuple[bytes, ...], dict[str, Any]] = {}
     others: set[tuple[str, tuple[bytes, ...]]] = set()
-    grams = []
+    grams: list[np.ndarray] = []
     for section in split(score):
         if isinstance(section, Rejected):
             lost[f"parts {section.reason.partition(', ')[2] or 'of ' + section.reason}"] += 1

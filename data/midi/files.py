@@ -158,7 +158,7 @@ def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
         # tarfile's own decompression takes an archive that is cut short for a whole one.
         with opener(source, "rb") as whole, tarfile.open(fileobj=whole, mode="r|") as archive:
             while (member := archive.next()) is not None:
-                archive.members.clear()  # it would hold on to all of them
+                archive.members.clear()  # type: ignore[attr-defined]  # it would hold on to all of them
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None:
                     yield PurePosixPath(member.name).as_posix().lstrip("/"), file

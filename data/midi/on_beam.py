@@ -11,7 +11,7 @@ import os
 import pickle
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def read(
     folder: Path,
     processes: int,
     options: Sequence[str] = (),
-) -> Iterator[Read | Rejected]:
+) -> Generator[Read | Rejected, None, None]:
     """Yields function(item) of every item in their order, once all of them have been read.
 
     Args:

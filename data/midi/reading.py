@@ -10,6 +10,7 @@ from data.midi import extraction, files, pop909
 from data.midi.extraction import Wanted
 from magenta_lite.errors import Rejected
 from magenta_lite.music import midi
+from magenta_lite.music.score import Score
 
 File = tuple[str, str, bytes | None]
 """Source and name of a file, and its content, if it comes from an archive that has no index."""
@@ -47,8 +48,8 @@ def read_passages(min_notes: int, wanted: Wanted, chords: str, file: File) -> Re
         beats, harmony = (files.content(file[0], name) for name in beside(file[1]))
         if isinstance(beats, Rejected) or isinstance(harmony, Rejected):
             return Rejected(f"no {pop909.BEATS} and {pop909.CHORDS} beside it")
-        found = pop909.read(score, beats.decode("utf-8", "replace"), harmony.decode("utf-8", "replace"))
-        score, changes = (found, None) if isinstance(found, Rejected) else found
+        counted = pop909.read(score, beats.decode("utf-8", "replace"), harmony.decode("utf-8", "replace"))
+        score, changes = (counted, None) if isinstance(counted, Rejected) else counted
     if isinstance(score, Rejected):
         return score
     found = extraction.extract(score, wanted, changes)
@@ -66,7 +67,7 @@ def restore(columns: bytes) -> list[dict[str, Any]]:
     return pickle.loads(zlib.decompress(columns))
 
 
-def _score(min_notes: int, file: File) -> midi.Score | Rejected:
+def _score(min_notes: int, file: File) -> Score | Rejected:
     source, name, content = file
     found = files.content(source, name) if content is None else content
     score = found if isinstance(found, Rejected) else midi.parse(found)

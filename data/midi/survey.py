@@ -4,7 +4,7 @@ import collections
 import contextlib
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +20,7 @@ from data.reading_pool import read_all
 from magenta_lite.errors import Rejected, UserError
 
 Hash = bytes | Rejected
-Reader = Callable[[Callable[[File], Read | Rejected], Iterator[File]], Iterator[Read | Rejected]]
+Reader = Callable[[Callable[[File], Read | Rejected], Iterator[File]], Generator[Read | Rejected, None, None]]
 """Reads files with a function and gives results in their order."""
 
 
@@ -131,8 +131,8 @@ class Contents:
             return
         numbers = {name: index for index, name in enumerate(names) if index not in self.rejected}
         for name, content in files.stream_tar(source):
-            if (index := numbers.pop(name, None)) is not None:
-                order.append(index)
+            if name in numbers:
+                order.append(numbers.pop(name))
                 yield str(source), name, content
         if numbers:
             raise UserError(f"--source={source} changed while it was read: try again")
@@ -159,5 +159,5 @@ class Contents:
         return first
 
 
-def _bar(each, what: str, total: int | None):
+def _bar(each: Iterable, what: str, total: int | None) -> tqdm:
     return tqdm(each, desc=what, total=total, unit=" files", leave=False, disable=None)
