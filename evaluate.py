@@ -8,7 +8,6 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
 
 from magenta_lite.command import run
 from magenta_lite.runtime import keep_compiled, keep_memory
@@ -42,50 +41,21 @@ def main(
     from magenta_lite import config as configs
     from magenta_lite import evaluation
     from magenta_lite.errors import UserError
-    from magenta_lite.sampler import Sampler
 
     _check(samples, temperature, seed, out)
     if explain:
         print(evaluation.definitions(configs.load(Path(workdir) / "config.json").family))
         return 0
-    player = Sampler(Path(workdir), checkpoint)
-    config = player.config
-    held = evaluation.Split(player, data_dir or config.data.dir, split)
-    family = evaluation.of_family(config.family) if samples != 0 else None
-    count = getattr(family, "SAMPLES", evaluation.SAMPLES) if samples is None else samples
-    training = evaluation.Split(player, config.data.dir, "train") if family else None
-    if training and not training.own:
-        raise UserError(
-            f"{config.data.dir} is not the data that {workdir} was trained on, which samples are compared with: "
-            "prepare that again, or leave samples out with --samples=0"
-        )
-    result: dict[str, Any] = {
-        "evaluated": {
-            "workdir": workdir,
-            "family": config.family,
-            "step": player.step,
-            "seed": seed,
-            "data": str(held.data.folder),
-            "own_data": held.own,
-            "split": split,
-            "examples": len(held.rows),
-            "refused": dict(held.refused),
-        }
-    }
-    result["likelihood"], result["standard_error"] = evaluation.scored(player, held, seed=seed, tell=_tell)
-    if family and training:
-        rows = held.choose(count, seed)
-        others = training.choose(len(training.rows), seed, leave_out=rows if held.own and split == "train" else None)
-        result |= family.samples(
-            player,
-            list(held.examples(rows)),
-            training.examples(others),
-            count=count,
-            temperature=temperature,
-            seed=seed,
-            tell=_tell,
-        )
-    result = evaluation.plain(result)
+    result = evaluation.evaluated(
+        workdir,
+        split=split,
+        checkpoint=checkpoint,
+        data_dir=data_dir,
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
+        tell=_tell,
+    )
     print(json.dumps(result, indent=2, allow_nan=False))
     if out is not None:
         try:

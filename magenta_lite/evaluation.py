@@ -7,6 +7,7 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -81,6 +82,62 @@ class Split:
             return self.codec.encode(example if self.own else self.codec.adapt(example))
 
         return pipeline.evaluation_batches(self.data, self.name, encode, self.lengths, batch_size, lengths)
+
+
+def evaluated(
+    workdir: str,
+    *,
+    split: str = "test",
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+    samples: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    tell: Tell = lambda line: None,
+) -> dict[str, Any]:
+    """All that evaluate.py prints of a run, and compare.py of several, as a tree that JSON has; EVALUATED says what.
+
+    Raises:
+      UserError: no such run, checkpoint or split, or samples are to be held against training data that is not there.
+    """
+    player = Sampler(Path(workdir), checkpoint)
+    config = player.config
+    held = Split(player, data_dir or config.data.dir, split)
+    family = of_family(config.family) if samples != 0 else None
+    count = getattr(family, "SAMPLES", SAMPLES) if samples is None else samples
+    training = Split(player, config.data.dir, "train") if family else None
+    if training and not training.own:
+        raise UserError(
+            f"{config.data.dir} is not the data that {workdir} was trained on, which samples are compared with: "
+            "prepare that again, or leave samples out with --samples=0"
+        )
+    result: dict[str, Any] = {
+        "evaluated": {
+            "workdir": workdir,
+            "family": config.family,
+            "step": player.step,
+            "seed": seed,
+            "data": str(held.data.folder),
+            "own_data": held.own,
+            "split": split,
+            "examples": len(held.rows),
+            "refused": dict(held.refused),
+        }
+    }
+    result["likelihood"], result["standard_error"] = scored(player, held, seed=seed, tell=tell)
+    if family and training:
+        rows = held.choose(count, seed)
+        others = training.choose(len(training.rows), seed, leave_out=rows if held.own and split == "train" else None)
+        result |= family.samples(
+            player,
+            list(held.examples(rows)),
+            training.examples(others),
+            count=count,
+            temperature=temperature,
+            seed=seed,
+            tell=tell,
+        )
+    return plain(result)
 
 
 @dataclasses.dataclass(frozen=True)
