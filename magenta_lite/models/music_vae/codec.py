@@ -216,12 +216,12 @@ class Codec:
         """
         asked = {"chord": chords, "hits": hits}
         for name, value in asked.items():
+            flag = "chords" if name == "chord" else name
             if value is not None and name != self.controls:
-                flag = "chords" if name == "chord" else name
                 raise UserError(f"--{flag}: the model was not told of {flag} in training")
             if value is None and name == self.controls:
-                flag = "--chords=C,G,Am,F" if name == "chord" else "a groove to take the hits of"
-                raise UserError(f"the model was told of {name}s in training: give {flag}")
+                missing = "--chords=C,G,Am,F" if name == "chord" else "a groove to take the hits of"
+                raise UserError(f"the model was told of {flag} in training: give {missing}")
         if chords is not None:
             return {"chord": _spread(chords, self.steps)}
         return {} if hits is None else {"hits": np.asarray(hits, np.float32)}
