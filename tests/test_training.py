@@ -118,8 +118,19 @@ def test_clipping_by_norm():
         np.testing.assert_allclose(left, right, rtol=1e-6)
 
 
+def test_gradients_of_too_large_a_norm_count_as_zeros():
+    """Not as clipped ones: Adam's moments stay what zeros make of them."""
+    optimizer = make_optimizer(**OPTIMIZER | {"clip_value": 0.0, "clip_norm": 1.0, "zero_norm": 10.0})
+    small, large, zero = ({"x": jnp.array([3.0, 4.0]) * factor} for factor in (2.0, 2.1, 0.0))
+    after = [jax.tree.leaves(optimizer.update(g, optimizer.init(g), g)[1]) for g in (small, large, zero)]
+    assert any(not np.array_equal(a, b) for a, b in zip(after[0], after[2], strict=True))
+    for left, right in zip(after[1], after[2], strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("min_learning_rate", 1.0), ("decay_rate", 1.5), ("clip_value", -1.0), ("clip_norm", -2.0)]
+    ("field", "value"),
+    [("min_learning_rate", 1.0), ("decay_rate", 1.5), ("clip_value", -1.0), ("clip_norm", -2.0), ("zero_norm", -1.0)],
 )
 def test_a_wrong_optimizer_option_is_named(field, value):
     with pytest.raises(UserError, match=rf"config\.optimizer\.{field}"):
