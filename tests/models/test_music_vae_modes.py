@@ -1,0 +1,364 @@
+"""Modes of slices: what they write, what they are given, what they keep, and mistakes in one line."""
+
+import copy
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from frame import ONE_DEVICE, run
+from PIL import Image
+
+from configs.music_vae import get_config
+from magenta_lite import models, workdirs
+from magenta_lite.checkpoint import Checkpoints
+from magenta_lite.errors import UserError
+from magenta_lite.models.music_vae import modes, starting
+from magenta_lite.music import chords, grooves, melodies, midi, midi_writing
+from magenta_lite.music.notes import Notes
+from magenta_lite.pipeline import PreparedData
+from magenta_lite.sampler import Sampler
+from magenta_lite.training import State
+
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
+QUIET = {"audio": False}
+
+
+def untrained(folder, data, **codec):
+    """A workdir with a tiny model, as training writes it."""
+    config = get_config("tiny")
+    config.data.dir = str(data)
+    config.codec.transpose = 0
+    config.codec.update(codec)
+    config.model.update({"latent_size": 4, "encoder_layers": (6,), "decoder_layers": (7,)})
+    made = models.build(config, workdirs.prepare(folder, config, PreparedData(data)))
+    # Weights that start near 0 would hide what depends on z.
+    for linear in (made.mean, *(core.to_state for core in made.decoder.cores)):
+        linear.kernel[...] = 300 * linear.kernel[...]
+    checkpoints = Checkpoints(folder)
+    checkpoints.save_best(State(nnx.split(made, nnx.Param)[1], {"count": jnp.zeros(())}, jnp.asarray(1)), {"loss": 1.0})
+    checkpoints.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def melody_run(tmp_path_factory, toy_melodies):
+    return untrained(tmp_path_factory.mktemp("runs") / "melodies", toy_melodies)
+
+
+@pytest.fixture(scope="module")
+def of_melodies(melody_run):
+    return Sampler(melody_run)
+
+
+@pytest.fixture(scope="module")
+def of_chords(tmp_path_factory, toy_melodies):
+    return Sampler(untrained(tmp_path_factory.mktemp("runs") / "chords", toy_melodies, chords=True))
+
+
+@pytest.fixture(scope="module")
+def humanizing(tmp_path_factory, toy_grooves):
+    folder = tmp_path_factory.mktemp("runs") / "humanize"
+    return Sampler(untrained(folder, toy_grooves, kind="groove", groove_input="humanize"))
+
+
+@pytest.fixture(scope="module")
+def tapping(humanizing):
+    """The same model, given taps: only the codec differs."""
+    sampler = copy.copy(humanizing)
+    sampler.codec = dataclasses.replace(humanizing.codec, groove_input="tap_fixed_velocity")
+    return sampler
+
+
+@pytest.fixture(scope="module")
+def told_hits(tmp_path_factory, toy_grooves):
+    folder = tmp_path_factory.mktemp("runs") / "hits"
+    return Sampler(untrained(folder, toy_grooves, kind="groove", groove_input="hits_control"))
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """A MIDI file of two bars, and one of four different ones: one slice of two bars, and three."""
+    paths = []
+    for name, bars in (("short", 2), ("long", 4)):
+        events = np.zeros(16 * bars, np.uint8)
+        events[::4] = melodies.FIRST_NOTE + 40 + np.arange(4 * bars)
+        notes = melodies.to_notes(events, qpm=120.0)
+        paths.append(str(midi_writing.write(notes, tmp_path / f"{name}.mid")))
+    return paths
+
+
+def beat_file(path, bars=5, silent=0, qpm=100.0):
+    velocity = np.zeros((16 * bars, 9), np.uint8)
+    velocity[16 * silent :: 2, 2], velocity[16 * silent + 4 :: 8, 1], velocity[16 * silent :: 8, 0] = 90, 90, 90
+    velocity[-4:, 5] = 90
+    notes = grooves.to_notes(velocity, np.zeros(velocity.shape, np.float32), qpm=qpm)
+    return str(midi_writing.write(notes, path)), velocity
+
+
+def read(path):
+    return midi.read(path).notes()
+
+
+def names(folder, kind):
+    return sorted(path.name for path in folder.glob(f"*.{kind}"))
+
+
+def test_a_way_is_found_before_the_generic_mode_and_can_be_heard(melody_run, tmp_path):
+    flags = ["--mode=interpolate", "--steps=3", "--items=0,1", "--qpm=90", "--sample_rate=8000", "--temperature=0.3"]
+    done = run("sample.py", f"--workdir={melody_run}", *flags, f"--out={tmp_path / 'out'}", env=ONE_DEVICE)
+    assert done.returncode == 0, done.stderr
+    stems = ["000", "001", "002", "given-000", "given-001", "way"]
+    for kind, more in (("mid", []), ("wav", []), ("png", ["rolls"])):
+        assert names(tmp_path / "out", kind) == sorted(f"{stem}.{kind}" for stem in [*stems, *more])
+    page = (tmp_path / "out" / "page.html").read_text()
+    assert page.count("<audio") == page.count("data:audio/wav") == page.count("data:audio/midi") == 6
+    # The whole way is its steps, one after the other, each of two bars.
+    whole, seconds = read(tmp_path / "out" / "way.mid"), 8 * 60 / 90
+    assert float(whole.tempo_qpm[0]) == pytest.approx(90, rel=1e-4)
+    parts = [read(tmp_path / "out" / f"{number:03d}.mid") for number in range(3)]
+    starts = np.concatenate([part.start + number * seconds for number, part in enumerate(parts)])
+    np.testing.assert_allclose(whole.start, starts, atol=2e-3)
+    np.testing.assert_array_equal(whole.pitch, np.concatenate([part.pitch for part in parts]))
+    with Image.open(tmp_path / "out" / "rolls.png") as picture:
+        assert picture.width > 1000
+
+
+def test_new_slices_at_several_temperatures(of_melodies, tmp_path):
+    modes.generate(of_melodies, folder=tmp_path / "two", n=2, temperature=(1.0, 0.5), **QUIET)
+    modes.generate(of_melodies, folder=tmp_path / "one", n=2, **QUIET)
+    assert names(tmp_path / "two", "mid") == [f"{number:03d}.mid" for number in range(4)]
+    assert (tmp_path / "two" / "003.mid").read_bytes() == (tmp_path / "one" / "001.mid").read_bytes()
+    assert not names(tmp_path / "one", "wav")
+    assert read(tmp_path / "one" / "000.mid").duration <= 4 + 1e-3
+
+
+def test_chords_are_told_where_the_model_knows_them(of_chords, of_melodies, tmp_path, monkeypatch):
+    told = []
+    sample = Sampler.sample
+
+    def spy(self, count, **how):
+        told.append(how["condition"]["chord"])
+        return sample(self, count, **how)
+
+    monkeypatch.setattr(Sampler, "sample", spy)
+    modes.generate(of_chords, folder=tmp_path / "a", n=2, chords=["C", "Am"], **QUIET)
+    expected = np.repeat([chords.number("C"), chords.number("Am")], 16)
+    np.testing.assert_array_equal(told.pop(), np.stack([expected] * 2))
+    found = of_chords.starting_examples(input=None, items=[0, 1], data_dir=None, split="test", count=2)
+    own = np.stack([encoded["chord"] for _, encoded in found])
+    assert own.any(axis=1).all()
+    modes.reconstruct(of_chords, folder=tmp_path / "b", items=[1, 0], temperature=(0.5,), **QUIET)
+    np.testing.assert_array_equal(told.pop(), own[::-1])
+    # On a way those of the nearer slice, unless chords are asked for.
+    modes.interpolate(of_chords, folder=tmp_path / "c", items=[0, 1], steps=2, **QUIET)
+    np.testing.assert_array_equal(told.pop(), own)
+    modes.interpolate(of_chords, folder=tmp_path / "d", chords=["C", "Am"], steps=2, **QUIET)
+    np.testing.assert_array_equal(told.pop(), np.stack([expected] * 2))
+    with pytest.raises(UserError, match="the model was told of chords in training: give --chords=C,G,Am,F"):
+        modes.generate(of_chords, folder=tmp_path / "e", **QUIET)
+    with pytest.raises(UserError, match="--chords: the model was not told of chords"):
+        modes.generate(of_melodies, folder=tmp_path / "e", chords=["C"], **QUIET)
+
+
+def test_chords_of_a_file_are_inferred(of_chords, of_melodies, tmp_path):
+    times = np.arange(4) * 2.0
+    triads = [(60, 64, 67), (57, 60, 64), (65, 69, 72), (67, 71, 74)]
+    start, pitch = np.repeat(times, 3), np.concatenate(triads)
+    piece = Notes(start=start, end=start + 2, pitch=pitch, velocity=80)
+    path = str(midi_writing.write(piece, tmp_path / "chords.mid"))
+    ((_, encoded),) = starting.from_files(of_chords.codec, [path], [0])
+    wanted = [chords.number(name) for name in ("C", "Am")]
+    assert encoded["chord"][[8, 24]].tolist() == wanted
+    assert "chord" not in starting.from_files(of_melodies.codec, [path], [0])[0][1]
+
+
+def test_a_file_of_several_slices_lists_them(of_melodies, tune, tmp_path, capsys):
+    short, long = tune
+    ((_, encoded),) = starting.from_files(of_melodies.codec, [short], None)  # there is but one
+    assert (encoded["tokens"] >= melodies.FIRST_NOTE).sum() == 8
+    modes.reconstruct(of_melodies, folder=tmp_path / "a", input=[short], slice=[0, 0], temperature=(0.5,), **QUIET)
+    given = read(tmp_path / "a" / "given-000.mid")
+    np.testing.assert_array_equal(given.pitch, read(short).pitch)
+    np.testing.assert_allclose(given.start, read(short).start, atol=1e-3)
+    with pytest.raises(
+        UserError, match=r"long.mid holds 3 slices, listed above: say which to take: --slice=0"
+    ) as raised:
+        modes.reconstruct(of_melodies, folder=tmp_path / "b", input=[long], **QUIET)
+    assert "\n" not in str(raised.value)
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == ["0", "1", "2"]
+    assert "bars 2 to 3" in listed[1]
+    assert listed[1].endswith("8 notes")
+    modes.reconstruct(of_melodies, folder=tmp_path / "c", input=[long], slice=[2, 0], temperature=(0.5,), **QUIET)
+    assert len(names(tmp_path / "c", "mid")) == 4
+    np.testing.assert_array_equal(read(tmp_path / "c" / "given-000.mid").pitch, read(long).pitch[8:])
+    np.testing.assert_array_equal(read(tmp_path / "c" / "given-001.mid").pitch, read(long).pitch[:8])
+    modes.interpolate(of_melodies, folder=tmp_path / "d", input=[short, long], slice=[0, 1], steps=2, **QUIET)
+    np.testing.assert_array_equal(read(tmp_path / "d" / "given-001.mid").pitch, read(long).pitch[4:12])
+    for chosen, expected in (([3], "--slice=3: .*long.mid has 3, numbered from 0"), ([], "--slice= is empty")):
+        with pytest.raises(UserError, match=expected):
+            modes.reconstruct(of_melodies, folder=tmp_path / "e", input=[long], slice=chosen, **QUIET)
+    with pytest.raises(UserError, match="3 numbers for 2 files: expected one of each"):
+        modes.interpolate(of_melodies, folder=tmp_path / "e", input=tune, slice=[0, 1, 2], **QUIET)
+    with pytest.raises(UserError, match=r"--slice=0,0$"):
+        modes.interpolate(of_melodies, folder=tmp_path / "e", input=tune, **QUIET)
+
+
+def test_ways_end_where_reconstructions_are(of_melodies, tune, tmp_path):
+    options = {"temperature": (0.0,), **QUIET}
+    modes.interpolate(of_melodies, folder=tmp_path / "way", items=[0, 1], steps=2, way="lerp", **options)
+    modes.reconstruct(of_melodies, folder=tmp_path / "ends", items=[0, 1], **options)
+    for number in range(2):
+        ours, theirs = (tmp_path / name / f"00{number}.mid" for name in ("way", "ends"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    # Nothing given: between samples of the prior; of four, a grid.
+    modes.interpolate(of_melodies, folder=tmp_path / "grid", corners=4, steps=2, **options)
+    assert names(tmp_path / "grid", "mid") == [f"{number:03d}.mid" for number in range(4)]
+    modes.arithmetic(of_melodies, folder=tmp_path / "sum", items=[0, 0, 1], n=2, **options)
+    assert (tmp_path / "sum" / "000.mid").read_bytes() == (tmp_path / "ends" / "001.mid").read_bytes()
+
+
+def test_an_attribute_is_added_and_measured(of_melodies, tmp_path, capsys):
+    folder = tmp_path / "out"
+    options = {"items": [0, 1], "amount": (-1.0, 0.0, 2.0), "temperature": (0.0,), "examples": 40, **QUIET}
+    modes.attribute(of_melodies, folder=folder, attribute="average_interval", **options)
+    assert len(names(folder, "mid")) == 2 + 3 * 2
+    titles = capsys.readouterr().out.splitlines()
+    assert [title.split(",")[0] for title in titles] == [f"{one} x average_interval" for one in ("-1", "+0", "+2")]
+    modes.reconstruct(of_melodies, folder=tmp_path / "same", items=[0, 1], temperature=(0.0,), **QUIET)
+    assert (folder / "002.mid").read_bytes() == (tmp_path / "same" / "000.mid").read_bytes()
+    page = (folder / "page.html").read_text()
+    pitches = read(folder / "003.mid").pitch.astype(int)
+    intervals = np.abs(np.diff(pitches))
+    assert f"003: {intervals.mean() if len(intervals) else 0:.3g}<" in page
+    for flags, expected in (
+        ({"attribute": "note_densty"}, "--attribute=note_densty: did you mean 'note_density'?"),
+        ({"training_dir": str(tmp_path / "none")}, "none, the data of this run, is not there"),
+        ({"examples": 3}, "--examples=3: expected 8 to"),
+    ):
+        with pytest.raises(UserError, match=expected.replace("?", r"\?")):
+            modes.attribute(of_melodies, folder=tmp_path / "no", **{**options, **flags})
+
+
+def test_a_humanized_beat_keeps_its_hits(humanizing, tmp_path):
+    path, velocity = beat_file(tmp_path / "beat.mid", bars=6, silent=1)
+    modes.humanize(humanizing, folder=tmp_path / "out", input=path, n=2, **QUIET)
+    assert names(tmp_path / "out", "mid") == ["000.mid", "001.mid", "given-000.mid"]
+    step = 60 / 100 / 4
+    for number in range(2):
+        played = read(tmp_path / "out" / f"{number:03d}.mid")
+        assert float(played.tempo_qpm[0]) == pytest.approx(100, rel=1e-4)
+        kinds = [[own[0] for own in grooves.ROLAND].index(pitch) for pitch in played.pitch.tolist()]
+        places = np.rint(played.start / step).astype(int)
+        assert sorted(zip(places.tolist(), kinds, strict=True)) == list(
+            zip(*map(list, np.nonzero(velocity)), strict=True)
+        )
+        assert len(np.unique(played.velocity)) > 3
+        assert np.abs(played.start / step - places).max() > 1e-3
+    modes.humanize(humanizing, folder=tmp_path / "own", input=path, hits="model", temperature=(1.0,), **QUIET)
+    drawn = read(tmp_path / "own" / "000.mid")
+    assert drawn.start.min() >= 16 * step - step / 2
+    assert drawn.duration <= 6 * 16 * step + 2 * step
+    assert len(drawn) != np.count_nonzero(velocity)
+
+
+@pytest.mark.parametrize(("bars", "silent", "expected"), [(5, 0, [0, 2, 3]), (4, 1, [1, 2]), (2, 0, [0]), (1, 0, [0])])
+def test_slices_hold_all_of_a_beat(humanizing, tmp_path, bars, silent, expected):
+    codec = humanizing.codec
+    path, velocity = beat_file(tmp_path / "beat.mid", bars, silent)
+    beat = starting.beat(codec, path)
+    np.testing.assert_array_equal(beat.velocity, velocity)
+    cuts = starting.cut(codec, beat)
+    assert [one.bar for one in cuts] == expected
+    # What a model would give back that changes nothing is the beat itself.
+    again, missing = starting.played(codec, beat, cuts, [one.encoded for one in cuts], keep_hits=False)
+    np.testing.assert_array_equal(again.velocity, velocity)
+    assert missing == 0
+    # One that plays nothing leaves the hits where they are.
+    silence = [{"groove": np.zeros((codec.steps, 27), np.float32)} for _ in cuts]
+    again, missing = starting.played(codec, beat, cuts, silence, keep_hits=True)
+    np.testing.assert_array_equal(again.velocity > 0, velocity > 0)
+    assert missing == np.count_nonzero(velocity)
+
+
+def test_taps_on_a_keyboard_are_taps(tapping, tmp_path):
+    start = np.array([0, 3, 6, 10, 12, 16, 20, 30]) * 0.125
+    taps = Notes(start=start, end=start + 0.1, pitch=[60, 72, 48, 60, 61, 62, 63, 64], velocity=70)
+    drums = taps.replace(is_drum=np.ones(8, bool), pitch=np.full(8, 38))
+    keyboard, pad = (midi_writing.write(one, tmp_path / f"{n}.mid") for n, one in enumerate((taps, drums)))
+    for name, path in (("keyboard", keyboard), ("pad", pad)):
+        modes.tap(tapping, folder=tmp_path / name, input=str(path), temperature=(1.0,), **QUIET)
+    made, same = (tmp_path / name / "000.mid" for name in ("keyboard", "pad"))
+    assert made.read_bytes() == same.read_bytes()
+    assert len(np.unique(read(made).pitch)) > 1
+
+
+def test_a_model_that_is_told_hits_gets_those_of_a_groove(told_hits, tmp_path, monkeypatch):
+    path, velocity = beat_file(tmp_path / "beat.mid", bars=2)
+    sample, told = Sampler.sample, []
+    monkeypatch.setattr(Sampler, "sample", lambda self, *n, **how: told.append(how) or sample(self, *n, **how))
+    modes.generate(told_hits, folder=tmp_path / "a", n=2, input=[path], **QUIET)
+    np.testing.assert_array_equal(told.pop()["condition"]["hits"], np.stack([velocity > 0] * 2).astype(np.float32))
+    modes.generate(told_hits, folder=tmp_path / "b", n=2, **QUIET)
+    assert names(tmp_path / "b", "mid") == ["000.mid", "001.mid", "given-000.mid"]
+    with pytest.raises(UserError, match="hits in training: give a groove"):
+        modes.interpolate(told_hits, folder=tmp_path / "c", **QUIET)
+
+
+def test_beats_go_to_models_that_were_trained_for_them(humanizing, of_melodies, tmp_path):
+    path, _ = beat_file(tmp_path / "beat.mid")
+    for sampler, mode, expected in (
+        (of_melodies, modes.humanize, "--mode=humanize needs .*groove_input=humanize: this one has kind=melody"),
+        (humanizing, modes.tap, "--mode=tap needs .* this one has config.codec.groove_input=humanize"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            mode(sampler, folder=tmp_path, input=path)
+    waltz = Notes(start=[0.0], end=[0.1], pitch=[36], velocity=90, is_drum=True, metre_time=[0.0], metre=[[3, 4]])
+    with pytest.raises(UserError, match="no drums in bars of 16 sixteenths, only the parts in 3/4"):
+        starting.beat(humanizing.codec, str(midi_writing.write(waltz, tmp_path / "waltz.mid")))
+
+
+def test_the_gallery_can_be_heard(of_melodies, tmp_path):
+    modes.gallery(of_melodies, folder=tmp_path, temperature=(0.5,), sample_rate=8000)
+    page = (tmp_path / "gallery.html").read_text()
+    for title in ("New slices, T = 0.5", "Again: ", "A way"):
+        assert title in page
+    assert page.count("<audio") == len(names(tmp_path, "wav")) == len(names(tmp_path, "mid"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags", "expected"),
+    [
+        (modes.generate, {"n": 0}, "--n=0: expected 1 to 4096"),
+        (modes.generate, {"qpm": 5.0}, "--qpm=5: expected 10 to 1000"),
+        (modes.generate, {"qpm": float("nan")}, "--qpm=nan"),
+        (modes.generate, {"sample_rate": 1}, "--sample_rate=1"),
+        (modes.generate, {"soundfont": "none.sf2"}, "--soundfont=none.sf2: no such file"),
+        (modes.generate, {"items": [0]}, "nothing is given to new slices"),
+        (modes.reconstruct, {"posterior": "mode"}, "--posterior=mode: expected mean or sample"),
+        (modes.reconstruct, {"slice": [0]}, "give the file by --input"),
+        (modes.reconstruct, {"input": ["a.mid"], "items": [0]}, "give one of them"),
+        (modes.reconstruct, {"input": ["a.txt"]}, "a.txt: expected music as .mid"),
+        (modes.interpolate, {"steps": 1}, "--steps=1: expected 2 to 1000"),
+        (modes.interpolate, {"way": "curved"}, "--way=curved: expected slerp or lerp"),
+        (modes.interpolate, {"corners": 3}, "--corners=3: expected 2"),
+        (modes.interpolate, {"items": [0, 1, 0]}, "between 2 slices or 4, not 3"),
+        (modes.arithmetic, {"items": [0, 1]}, "takes 3 slices, not 2"),
+        (modes.attribute, {"amount": ()}, "--amount= is empty"),
+        (modes.humanize, {"input": "a.mid", "hits": "some"}, "--hits=some: expected given or model"),
+    ],
+)
+def test_limits_of_flags(of_melodies, tmp_path, mode, flags, expected):
+    with pytest.raises(UserError) as raised:
+        mode(of_melodies, folder=tmp_path, **flags)
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_slices_are_not_continued(of_melodies):
+    with pytest.raises(UserError, match="MusicVAE continues nothing"):
+        modes.continue_(of_melodies)
