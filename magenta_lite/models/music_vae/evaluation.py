@@ -100,6 +100,18 @@ DEFINITIONS = (
     ("AGREEMENT: OA, KLD", metrics.compare),
     ("LANGUAGE MODEL", LanguageModel),
     ("ATTRIBUTES", attributes),
+    ("ATTRIBUTES: OF WHICH SLICES", attributes.measures),
+    *(
+        (f"ATTRIBUTES: {function.__name__.upper()}", function)
+        for function in (
+            attributes.note_density,
+            attributes.sixteenth_syncopation,
+            attributes.eighth_syncopation,
+            attributes.average_interval,
+            attributes.c_diatonic,
+            attributes.best_diatonic,
+        )
+    ),
     ("ATTRIBUTES: THE VECTORS", attributes.vectors),
     ("ATTRIBUTES: THEIR EFFECT", attributes.effect_table),
 )
