@@ -21,6 +21,9 @@ CHUNK = 4096
 READ_CHUNK = 512
 """Examples of which one call finds the posterior: an encoder keeps what it says at every step."""
 
+NAMED = 10
+"""Examples that are named as they are left out; of more it is told how many."""
+
 Arrays = dict[str, NDArray]
 
 
@@ -121,7 +124,7 @@ class Sampler:
           UserError: there are none, no such number, or one cannot be encoded; names it and the reason.
         """
         available, get = self._source(input, data_dir, split, skip=items is None)
-        found = []
+        found, left_out = [], 0
         for i in _spread(available, count) if items is None else items:
             if not 0 <= i < available:
                 raise UserError(f"--items={i}: {input or data_dir or self.workdir} has {available}, numbered from 0")
@@ -132,7 +135,11 @@ class Sampler:
             elif items is not None:
                 raise UserError(f"{name}: {encoded.reason}")
             else:
-                print(f"{name} is left out: {encoded.reason}")
+                left_out += 1
+                if left_out <= NAMED:
+                    print(f"{name} is left out: {encoded.reason}")
+        if left_out > NAMED:
+            print(f"and {left_out - NAMED:,} more are left out")
         if not found:
             raise UserError(f"{input or data_dir or self.workdir} holds no example to start from")
         return found

@@ -74,15 +74,15 @@ BASS = _ramp((0.88, 0.34), (0.09, 0.10), (140, 160))
 
 @dataclasses.dataclass(frozen=True)
 class Bars:
-    """Bars to draw lines of: how long each lasts, how many beats it has, and how many are shown at least, and together."""
+    """Bars to draw lines of: how long each lasts, its beats, and how many are shown at least, and on one line."""
 
     seconds: float
     beats: int = 4
     count: int = 1
 
     def shown(self, duration: float) -> float:
-        """Seconds of the whole bars that a piece of that duration takes."""
-        return self.seconds * max(self.count, int(np.ceil(duration / self.seconds - 1e-6)))
+        """Seconds of the whole bars that a piece of that duration takes; a last hit may be late, and end beyond."""
+        return self.seconds * max(self.count, int(np.ceil(duration / self.seconds - 0.04)))
 
     def in_row(self, duration: float) -> float:
         """Seconds of the bars that hold so much, as many times `count` as it takes."""
@@ -128,7 +128,7 @@ def lay_out(
     # A tenth of a row more is squeezed in: a last row of a chord alone is no use.
     count = int(np.clip(np.ceil(seconds / seconds_per_row - 0.1), 1, MOST_ROWS))
     each = seconds if count == 1 else max(seconds_per_row, seconds / count)
-    if bars is not None:
+    if bars is not None and count > 1:
         each = bars.in_row(seconds / count)
         count = int(np.ceil(seconds / each - 1e-6))
     left, right, top, between = _LEFT[lanes], width - 16, 44, 30

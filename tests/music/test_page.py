@@ -11,6 +11,7 @@ from magenta_lite.errors import UserError
 from magenta_lite.music import audio
 from magenta_lite.music.notes import Notes
 from magenta_lite.music.page import Piece, Section, write_page
+from magenta_lite.music.piano_roll import Bars
 
 EMPTY = Notes([], [], [], [])
 LONG = Notes([0.0, 70.0], [1.0, 71.0], [60, 64], [90, 40])
@@ -73,6 +74,12 @@ def test_rows_of_a_roll_say_where_a_time_is(tmp_path):
     assert ((rows[:, 2:] >= 0) & (rows[:, 2:] <= 1)).all()
     assert (rows[:, 2] < rows[:, 3]).all()
     assert (rows[:, 4] < rows[:, 5]).all()
+
+
+def test_rows_of_a_roll_with_bars_end_at_bar_lines(tmp_path):
+    write_page(tmp_path / "page.html", "x", [Section("", "", [Piece(LONG, bars=Bars(4.0))])])
+    (figure,) = read(tmp_path / "page.html").all("figure")
+    assert [row[:2] for row in json.loads(figure["data-rows"])] == [[0, 24], [24, 48], [48, 72]]
 
 
 def test_words_are_never_markup(tmp_path):

@@ -116,3 +116,62 @@ def test_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(UserError, match="cannot write"):
         piano_roll.write(ONE, tmp_path / "file" / "roll.png")
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["file", "new", "roll.png", "sheet.png"]
+
+
+def strip(picture, layout):
+    """The pixels of a picture's first row."""
+    row = layout.rows[0]
+    return picture.crop((row.left, row.top, row.right, row.bottom))
+
+
+def test_bars_are_lines_where_they_begin():
+    bars = piano_roll.Bars(2.0, 4, 2)
+    layout = piano_roll.lay_out(ONE, bars=bars)
+    (row,) = layout.rows
+    assert (row.begin, row.end) == (0, 4)
+    lines = near(strip(piano_roll.picture(ONE, bars=bars), layout), rgb(piano_roll.BAR)).mean(axis=0) > 0.9
+    assert len(found := np.flatnonzero(lines)) <= 3
+    assert abs(found[-1] - (row.right - row.left) / 2) <= 1
+    # Whole bars are shown, though a last hit may ring a little beyond; never fewer than asked for.
+    for duration, shown in ((0.0, 4), (4.05, 4), (4.2, 6), (6.0, 6), (29.9, 30)):
+        notes = Notes([0.0], [duration], [60], [100]) if duration else EMPTY
+        assert piano_roll.lay_out(notes, bars=bars).rows[-1].end == pytest.approx(shown)
+
+
+def test_rows_break_at_bar_lines_and_keep_slices_whole():
+    bars = piano_roll.Bars(1.5, 4, 4)
+    rows = piano_roll.lay_out(Notes([0.0], [100.0], [60], [100]), bars=bars).rows
+    assert [row.begin for row in rows] == pytest.approx([row * 30 for row in range(4)])
+    assert rows[-1].end == pytest.approx(100.5)
+    assert all((row.begin / 6) % 1 == pytest.approx(0) for row in rows)
+
+
+def test_drums_have_lanes_below_the_pitches_with_bars():
+    bars = piano_roll.Bars(2.0)
+    kick, crash = (Notes([0.5], [1.0], [pitch], [100], is_drum=True) for pitch in (35, 52))
+    places = {}
+    for name, notes in (("kick", kick), ("crash", crash)):
+        layout = piano_roll.lay_out(notes, bars=bars)
+        assert layout.lanes
+        assert layout.high < layout.low
+        places[name] = np.nonzero(near(strip(piano_roll.picture(notes, bars=bars), layout), piano_roll.DRUMS[100]))[0]
+    # The lowest and the eighth of nine lanes.
+    tall = layout.rows[0].bottom - layout.rows[0].top
+    assert abs(places["kick"].mean() / tall - 8.5 / 9) < 0.03
+    assert abs(places["crash"].mean() / tall - 1.5 / 9) < 0.03
+    both = Notes([0.5, 0.5], [1.0, 1.0], [36, 36], [100, 100], is_drum=[True, False], program=[0, 33])
+    layout = piano_roll.lay_out(both, bars=bars)
+    body = strip(piano_roll.picture(both, bars=bars), layout)
+    bass, drum = (np.nonzero(near(body, ramp[100]))[0] for ramp in (piano_roll.BASS, piano_roll.DRUMS))
+    assert bass.max() < drum.min()
+    assert not piano_roll.lay_out(both).lanes
+
+
+def test_a_sheet_with_captions_shows_whole_bars():
+    rows = [("first", [ONE, ONE]), ("", [ONE])]
+    plain = piano_roll.sheet(rows, bars=piano_roll.Bars(2.0))
+    named = piano_roll.sheet(rows, bars=piano_roll.Bars(2.0), captions=[["a", "b"], ["c"]])
+    assert named.width == plain.width
+    assert named.height > plain.height
+    assert near(plain, rgb(piano_roll.BAR)).any()
+    assert not near(piano_roll.sheet(rows), rgb(piano_roll.BAR)).mean() > 0.001
