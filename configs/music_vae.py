@@ -7,8 +7,9 @@ Variants are the original's named configs, with its names: cat-mel_2bar_small (t
 cat-mel_2bar_med_chords, cat-drums_2bar_small, cat-drums_2bar_big, nade-drums_2bar_reduced, nade-drums_2bar_full,
 flat-mel_16bar, hierdec-mel_16bar, hier-mel_16bar, flat-trio_16bar, hierdec-trio_16bar, hier-trio_16bar,
 groovae_2bar_humanize, groovae_2bar_tap_fixed_velocity, groovae_2bar_tap_fixed_velocity_note_dropout,
-groovae_2bar_add_closed_hh, groovae_2bar_hits_control, groovae_4bar. Beside them, for two cores: flat-mel_16bar_hour and
-hierdec-mel_16bar_hour (of about as many parameters), and tiny (learns the built-in melodies in minutes).
+groovae_2bar_add_closed_hh, groovae_2bar_hits_control, groovae_4bar. Beside them, for an hour of two cores or less:
+cat-mel_2bar_hour, cat-drums_2bar_hour, flat-mel_16bar_hour and hier-mel_16bar_hour; and tiny (learns the built-in
+melodies in minutes).
 """
 
 from ml_collections import ConfigDict
@@ -49,16 +50,29 @@ _LONG_MELODY = _MELODIES
 _TRIO = {**_TRIOS, "codec.kind": "trio", "batch_size": 256}
 _GROOVE = {**_GROOVES, "codec.kind": "groove", **_SMALL, **_DRUM_BITS, "model.keep": 0.3}
 _HOUR = {
-    "batch_size": 32,
-    "num_steps": 1000,
-    "evaluate_every": 100,
-    "save_every": 100,
-    "model.latent_size": 256,
-    "model.encoder_layers": (256,),
-    "model.free_bits": 64.0,
+    "num_steps": 4000,
+    "batch_size": 64,
+    "evaluate_every": 250,
+    "save_every": 250,
+    "model.beta": 0.2,
+    "model.beta_rate": 0.999,
+    "model.sampling_schedule": "constant",
+    "model.sampling_rate": 0.0,
     "optimizer.learning_rate": 2e-3,
-    "optimizer.min_learning_rate": 2e-4,
+    "optimizer.min_learning_rate": 1e-4,
     "optimizer.decay_rate": 0.999,
+}
+_SHORT = {**_HOUR, "model.encoder_layers": (256,), "model.decoder_layers": (256, 256)}
+# Decoders of about as many parameters, behind the same encoder.
+_SIXTEEN = {
+    **_HOUR,
+    "num_steps": 2500,
+    "batch_size": 32,
+    "codec.bars": 16,
+    "model.latent_size": 128,
+    "model.encoder": "hierarchical",
+    "model.encoder_layers": (192,),
+    "model.free_bits": 64.0,
 }
 
 VARIANTS = {
@@ -91,8 +105,15 @@ VARIANTS = {
     "groovae_2bar_add_closed_hh": {**_GROOVE, "codec.groove_input": "add_closed_hh"},
     "groovae_2bar_hits_control": {**_GROOVE, "codec.groove_input": "hits_control"},
     "groovae_4bar": {**_GROOVE, "codec.bars": 4},
-    "flat-mel_16bar_hour": {**_LONG_MELODY, **_LONG, **_HOUR, "model.decoder_layers": (512, 512)},
-    "hierdec-mel_16bar_hour": {**_LONG_MELODY, **_HIERDEC, **_HOUR, "model.decoder_layers": (320, 320)},
+    "cat-mel_2bar_hour": {**_MELODY, **_SMALL, **_SHORT},
+    "cat-drums_2bar_hour": {**_DRUM, **_SMALL, **_SHORT, "model.free_bits": 16.0},
+    "flat-mel_16bar_hour": {**_LONG_MELODY, **_SIXTEEN, "model.decoder_layers": (384, 384)},
+    "hier-mel_16bar_hour": {
+        **_LONG_MELODY,
+        **_SIXTEEN,
+        "model.decoder": "hierarchical",
+        "model.decoder_layers": (256, 256),
+    },
     "tiny": {
         "data.dir": "prepared/toy-melodies",
         "data.build": "python -m data.toy --kind=melodies --out={dir}",

@@ -42,18 +42,21 @@ def read_piece(min_notes: int, file: File) -> Read | Rejected:
 
 
 def read_passages(min_notes: int, wanted: Wanted, chords: str, file: File) -> Read | Rejected:
-    """The columns of a piece's passages. chords: "pop909" where beats and chords lie beside the file."""
+    """The columns of a piece's passages. chords: "pop909" where beats and chords lie beside files that have any."""
     score, changes = _score(min_notes, file), None
+    lost: dict[str, int] = {}
     if chords == "pop909" and not isinstance(score, Rejected):
         beats, harmony = (files.content(file[0], name) for name in beside(file[1]))
         if isinstance(beats, Rejected) or isinstance(harmony, Rejected):
-            return Rejected(f"no {pop909.BEATS} and {pop909.CHORDS} beside it")
-        counted = pop909.read(score, beats.decode("utf-8", "replace"), harmony.decode("utf-8", "replace"))
-        score, changes = (counted, None) if isinstance(counted, Rejected) else counted
+            lost[f"pieces' chords: no {pop909.BEATS} and {pop909.CHORDS} beside them, so their own bars are taken"] = 1
+        else:
+            counted = pop909.read(score, beats.decode("utf-8", "replace"), harmony.decode("utf-8", "replace"))
+            score, changes = (counted, None) if isinstance(counted, Rejected) else counted
     if isinstance(score, Rejected):
         return score
     found = extraction.extract(score, wanted, changes)
-    return Read(len(found.passages), _pack(found.passages), found.signature.tobytes(), *found[2:])
+    signature, lost = found.signature.tobytes(), {**found.lost, **lost}
+    return Read(len(found.passages), _pack(found.passages), signature, found.elsewhere, lost, found.why)
 
 
 def beside(name: str) -> tuple[str, str]:
