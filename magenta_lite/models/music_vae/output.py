@@ -11,8 +11,8 @@ from magenta_lite.sheet import Item, Sheet
 SHOWN = 64
 """Pieces on the sheet of all: more are not looked at."""
 
-LONG = 8
-"""Bars of a piece from which on fewer are on a line."""
+CELLS = ((8, 4, 380), (24, 2, 780), (1 << 30, 1, 1580))
+"""For pieces of fewer bars than the first number: how many are on a line, and how many pixels wide each is."""
 
 EMBEDDED = 1 << 26
 """Bytes of sound that are put into a page; more are left in their files."""
@@ -64,13 +64,15 @@ def write(
         heading = sheet.row_titles[row] if row < len(sheet.row_titles) else ""
         sections.append(page.Section(heading, texts.get(row, ""), pieces))
     rolls = folder / "rolls.png"
-    lines, words_of_lines = _lines(sheet, captions, 4 if bars < LONG else 2)
+    values = [item.value for items in sheet.rows for item in items]
+    grid = writer.bars_of(values[0] if values else None)
+    longest = max([grid.shown(value.duration) for value in values], default=0.0) / grid.seconds
+    columns, wide = next(cell for most, *cell in CELLS if longest < most)
+    lines, words_of_lines = _lines(sheet, captions, columns)
     if (total := sum(map(len, sheet.rows))) > (shown := sum(len(row) for _, row in lines)):
         print(f"rolls.png shows the first {shown} of {total} slices")
-    first = next((item.value for items in sheet.rows for item in items), None)
-    mixed = first is not None and 0 < first.is_drum.sum() < len(first)
-    cell = (380 if bars < LONG else 780, 280 if mixed else 160)
-    piano_roll.write_sheet(rolls, lines, captions=words_of_lines, bars=writer.bars_of(first), cell=cell)
+    mixed = any(0 < value.is_drum.sum() < len(value) for value in values)
+    piano_roll.write_sheet(rolls, lines, captions=words_of_lines, bars=grid, cell=(wide, 280 if mixed else 160))
     heard = sum(path.stat().st_size for path in writer.paths if path.suffix == ".wav")
     page.write_page(folder / name, title, sections, made=made, embed=heard <= EMBEDDED)
     if heard > EMBEDDED:
