@@ -32,7 +32,7 @@ def main(
     parts: tuple[str, ...] = PARTS,
     batch_size: int = 0,
     rounds: int = 2,
-    steps: int = 2,
+    steps: int = 1,
     compute_dtype: str = "float32",
 ) -> int:
     """Prints seconds a step, and CPU seconds; their ratios; and shares of the product rate.
