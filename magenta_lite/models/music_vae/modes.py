@@ -244,7 +244,7 @@ def humanize(
     from samples of it. Longer beats are played slice by slice, at the file's tempo, or at qpm.
     """
     flags.check(**_without(locals(), "folder", "input"))
-    _need_groove(sampler, "humanize", ("humanize",))
+    starting.need_groove_input(sampler.codec, "humanize", ("humanize",))
     beat = starting.beat(sampler.codec, input)
     sheet = _played(sampler, input, beat, hits == "given", n, temperature, seed, qpm)
     _write(sampler, sheet, folder, "A played beat", audio, soundfont, sample_rate)
@@ -268,7 +268,7 @@ def tap(
     A file without drums is taken for taps on a keyboard. n, and longer files, as for humanize.
     """
     flags.check(**_without(locals(), "folder", "input"))
-    _need_groove(sampler, "tap", ("tap_fixed_velocity", "tap_fixed_velocity_note_dropout"))
+    starting.need_groove_input(sampler.codec, "tap", ("tap_fixed_velocity", "tap_fixed_velocity_note_dropout"))
     beat = starting.beat(sampler.codec, input, tapped=True)
     sheet = _played(sampler, input, beat, False, n, temperature, seed, qpm)
     _write(sampler, sheet, folder, "A beat from taps", audio, soundfont, sample_rate)
@@ -340,14 +340,6 @@ def _played(
         if keep_hits and missing:
             print(f"{title(t)}: {missing} of {n * int((beat.velocity > 0).sum())} hits are kept, left out by the model")
     return Sheet(rows, row_titles=[f"{Path(path).name}, {title(t)}" for t in temperature])
-
-
-def _need_groove(sampler: Sampler, mode: str, inputs: tuple[str, ...]) -> None:
-    codec = sampler.codec
-    if codec.kind != "groove" or codec.groove_input not in inputs:
-        what = f"config.codec.groove_input={codec.groove_input}" if codec.kind == "groove" else f"kind={codec.kind}"
-        wanted = " or ".join(f"config.codec.groove_input={one}" for one in inputs)
-        raise UserError(f"--mode={mode} needs a model that was trained for it, by {wanted}: this one has {what}")
 
 
 def _start(

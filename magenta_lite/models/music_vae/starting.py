@@ -71,6 +71,14 @@ def _print_slices(codec: Codec, candidates: Sequence[tuple[str, Any]]) -> None:
         print(f"       and {len(candidates) - LISTED:,} more, up to {len(candidates) - 1}")
 
 
+def need_groove_input(codec: Codec, mode: str, inputs: Sequence[str]) -> None:
+    """Raises UserError where a mode is for models whose encoder was given something else."""
+    if codec.kind != "groove" or codec.groove_input not in inputs:
+        has = f"config.codec.groove_input={codec.groove_input}" if codec.kind == "groove" else f"kind={codec.kind}"
+        wanted = " or ".join(f"config.codec.groove_input={one}" for one in inputs)
+        raise UserError(f"--mode={mode} needs a model that was trained for it, by {wanted}: this one has {has}")
+
+
 class Beat(NamedTuple):
     """The drums of a whole file, in whole bars: velocity uint8 [T, 9], offset float32 [T, 9]; qpm: where it begins."""
 
