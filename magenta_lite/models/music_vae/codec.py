@@ -281,7 +281,7 @@ class Codec:
         if self.kind == "drums":
             return {"tokens": drums.reduced(example["drums"][here]).astype(np.int32)[:, None]}
         if self.kind == "melody":
-            streams = [melodies.window(example["melody"], first, self.steps)]
+            streams: list[NDArray] = [melodies.window(example["melody"], first, self.steps)]
         else:
             streams = [example["melody"][here], example["bass"][here]]
         streams, shift = _transposed(streams, shift)

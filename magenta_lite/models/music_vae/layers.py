@@ -1,5 +1,6 @@
 """Layers of LSTMs, one reading the other, with the original's dropout of inputs and residual connections."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ class Stack(nnx.Module):
         """inputs: columns that the first layer reads; sizes: units of each; keep: share of inputs kept by dropout."""
         self.inputs, self.sizes, self.keep, self.residual, self.dtype = inputs, tuple(sizes), keep, residual, dtype
         self.state_sizes = tuple(size for units in sizes for size in (units, units))
-        layers, maps = [], []
+        layers: list[DrivenLSTM] = []
+        maps: list[nnx.Linear | None] = []
         for before, units in zip((inputs, *sizes), sizes, strict=False):
             mapped = residual and (before != units or not layers)
             maps.append(nnx.Linear(before, units, kernel_init=initializers.glorot, rngs=rngs) if mapped else None)
@@ -49,39 +51,40 @@ class Stack(nnx.Module):
     def __call__(self, read: Read, state: State, steps: int, keys: jax.Array | None = None) -> tuple[jax.Array, State]:
         """Outputs [T, B, H] of the last layer, and the state of all; keys [B] for dropout, None for none."""
         masks = self._masks(keys, steps)
-        x, after = None, []
+        after: list[jax.Array] = []
+        outputs: jax.Array | None = None
         for number, layer in enumerate(self.layers):
-            x, drive = self._drive(number, x, read, None if masks is None else masks[number])
+            added, drive = self._drive(number, outputs, read, None if masks is None else masks[number])
             outputs, last = layer(drive, state[2 * number : 2 * number + 2])
-            x = outputs + x if self.residual else outputs
+            outputs = outputs if added is None else outputs + added
             after += last
-        return x, tuple(after)
+        assert outputs is not None
+        return outputs, tuple(after)
 
     def step(self, read: Read, state: State) -> tuple[jax.Array, State]:
         """One step: the output [B, H] of the last layer, and the next state."""
-        x, after = None, []
+        after: list[jax.Array] = []
+        output: jax.Array | None = None
         for number, layer in enumerate(self.layers):
-            x, drive = self._drive(number, x, read, None)
+            added, drive = self._drive(number, output, read, None)
             new, output = layer.step(state[2 * number : 2 * number + 2], drive)
-            x = output + x if self.residual else output
+            output = output if added is None else output + added
             after += new
-        return x, tuple(after)
+        assert output is not None
+        return output, tuple(after)
 
     def _drive(
         self, number: int, x: jax.Array | None, read: Read, mask: jax.Array | None
     ) -> tuple[jax.Array | None, jax.Array]:
-        """What the layer's output is added to, where it is, and its drive; x: what the layer before gave."""
+        """What is added to what the layer gives, if anything, and its drive; x: what the layer before gave."""
         layer, mapped = self.layers[number], self.maps[number]
-        if number:
-            of_x = x if mask is None else x * mask
-
-            def read(kernel: jax.Array, bias: jax.Array, mask: jax.Array | None) -> jax.Array:
-                return affine(of_x, kernel, bias, self.dtype)
-
+        if x is not None:
+            x = x if mask is None else x * mask
+            read = functools.partial(_read_all, x, self.dtype)
         if mapped is not None:
-            x = read(mapped.kernel[...], mapped.bias[...], mask)
+            x = read(mapped.kernel[...], mapped.bias[...], mask)  # type: ignore[index]
             return x, layer.drive(x)
-        return x, read(*layer.reading, mask)
+        return x if self.residual else None, read(*layer.reading, mask)
 
     def _masks(self, keys: jax.Array | None, steps: int) -> list[jax.Array] | None:
         """What the inputs of each layer are multiplied by: 0, or 1 / keep; None without dropout."""
@@ -92,3 +95,8 @@ class Stack(nnx.Module):
             mine = jax.vmap(lambda key, number=number: jax.random.fold_in(key, number))(keys)
             masks.append(dropout.masks(mine, self.keep, steps, size) / self.keep)
         return masks
+
+
+def _read_all(x: jax.Array, dtype: Any, kernel: jax.Array, bias: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """A Read of x, whose mask has been applied."""
+    return affine(x, kernel, bias, dtype)

@@ -270,13 +270,8 @@ class Model(nnx.Module):
 
         A drawn class has no gradient, so drawing comes first, without one, and the loss is that of teacher forcing.
         """
-        graph, state = nnx.split(self.decoder)
-        frozen = nnx.merge(graph, jax.lax.stop_gradient(state))
+        frozen, again = _frozen(self.decoder), None if self._again is None else _frozen(self._again)
         draws = Draws(keys, jnp.ones(z.shape[0]), share=share)
-        again = self._again
-        if again is not None:
-            graph, state = nnx.split(again)
-            again = nnx.merge(graph, jax.lax.stop_gradient(state))
         read = frozen.scheduled(events, jax.lax.stop_gradient(z), controls, draws, again)
         return [jax.lax.stop_gradient(own) for own in read]
 
@@ -331,6 +326,12 @@ def _outputs(codec: Codec, nade_hidden: int, split: bool, rngs: nnx.Rngs) -> lis
     if not split:
         return [outputs.Categorical(codec.classes, codec.streams)]
     return [outputs.Categorical((size,), (name,)) for size, name in zip(codec.classes, codec.streams, strict=True)]
+
+
+def _frozen(module: Any) -> Any:
+    """The module, through whose weights no gradient flows."""
+    graph, state = nnx.split(module)
+    return nnx.merge(graph, jax.lax.stop_gradient(state))
 
 
 def _time_first(array: jax.Array, steps: int) -> jax.Array:

@@ -52,9 +52,9 @@ def load(model: Model, weights: Weights) -> None:
         _set(nade.w_dec, weights["decoder/nade/w_dec_t"][:, :, 0])
 
 
-def _set(parameter: nnx.Param, value: NDArray) -> None:
-    if parameter.shape != value.shape:
-        raise ValueError(f"expected {parameter.shape}, found {value.shape}")
+def _set(parameter: nnx.Param | None, value: NDArray) -> None:
+    if parameter is None or parameter.shape != value.shape:
+        raise ValueError(f"expected {None if parameter is None else parameter.shape}, found {value.shape}")
     parameter[...] = jnp.asarray(value, np.float32)
 
 

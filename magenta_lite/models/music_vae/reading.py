@@ -38,12 +38,13 @@ class OneHot(NamedTuple):
 
     def product(self, kernel: jax.Array, dtype: Any) -> jax.Array:
         """Rows of the kernel, looked up."""
-        rows, total = jnp.split(kernel, np.cumsum(self.sizes)[:-1].tolist()), 0.0
+        rows = jnp.split(kernel, np.cumsum(self.sizes)[:-1].tolist())
+        found = []
         for stream, (size, part) in enumerate(zip(self.sizes, rows, strict=True)):
             number = self.numbers[..., stream]
             # No event is a row of zeros: cheaper than a pass over what was looked up.
-            total = total + jnp.pad(part, ((0, 1), (0, 0)))[jnp.where(number < 0, size, number)]
-        return total
+            found.append(jnp.pad(part, ((0, 1), (0, 0)))[jnp.where(number < 0, size, number)])
+        return functools.reduce(jnp.add, found)
 
     def dense(self) -> jax.Array:
         parts = [jax.nn.one_hot(self.numbers[..., i], size) for i, size in enumerate(self.sizes)]
@@ -114,7 +115,5 @@ def _read(dtype: Any, parts: tuple[Part, ...], kernel: jax.Array, bias: jax.Arra
         return affine(jnp.concatenate([part.dense() for part in parts], axis=-1) * mask, kernel, bias, dtype)
     edges = np.cumsum([part.columns for part in parts])[:-1].tolist()
     products = [part.product(rows, dtype) for part, rows in zip(parts, jnp.split(kernel, edges), strict=True)]
-    total = products[0]
-    for more in products[1:]:
-        total = total + more
+    total = functools.reduce(jnp.add, products)
     return total + bias.reshape((1,) * (total.ndim - 1) + (-1,))
