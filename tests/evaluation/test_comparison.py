@@ -1,0 +1,131 @@
+"""compare.py: runs side by side, seeds together, and runs that do not compare refused; and what evaluates MusicVAE."""
+
+import json
+import runpy
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from frame import ROOT
+
+import compare
+from magenta_lite import evaluation, models, pipeline, workdirs
+from magenta_lite.checkpoint import Checkpoints
+from magenta_lite.errors import UserError
+from magenta_lite.training import State
+
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory, toy_melodies):
+    """A workdir of a model that was not trained at all, and says it was."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    def make(name, **fields):
+        config = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"]("tiny")
+        small = {"data.dir": str(toy_melodies), "model.latent_size": 4, "model.encoder_layers": (6,)}
+        config.update_from_flattened_dict({**small, "model.decoder_layers": (8,), "codec.transpose": 0} | fields)
+        data = pipeline.PreparedData(config.data.dir)
+        model = models.build(config, workdirs.prepare(folder / name, config, data))
+        checkpoints = Checkpoints(folder / name)
+        parameters = nnx.split(model, nnx.Param)[1]
+        checkpoints.save_best(State(parameters, {"count": jnp.zeros(1)}, jnp.int32(20)), {"loss": 1.0})
+        checkpoints.close()
+        rows = [
+            {"step": step, "split": "train", "examples_per_second": rate} for step, rate in ((10, 64.0), (20, 16.0))
+        ]
+        (folder / name / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(folder / name)
+
+    return make
+
+
+def names(tree):
+    for name, value in tree.items():
+        yield name
+        if isinstance(value, dict):
+            yield from names(value)
+
+
+def test_every_number_of_music_vae_is_there_and_explained(make_run):
+    found = evaluation.evaluated(make_run("alone"), samples=8, seed=1)
+    groups = ["samples", "features", "repetition", "copied", "interpolation", "attributes"]
+    assert list(found) == ["evaluated", "likelihood", "standard_error", *groups]
+    json.dumps(found, allow_nan=False)
+    explained = evaluation.definitions("music_vae")
+    del found["evaluated"]
+    assert not {name for name in names(found) if name not in explained}
+    forced, errors = found["likelihood"]["teacher_forced"], found["standard_error"]["teacher_forced"]
+    assert forced["elbo_nats"] == pytest.approx(forced["reconstruction_nats"] + forced["KL_nats"], rel=1e-4)
+    assert forced["elbo_nats_per_step"] == pytest.approx(forced["elbo_nats"] / 32, rel=1e-4)
+    assert 0 < errors["accuracy"] < 0.5
+    assert found["likelihood"]["latent"]["latent_size"] == 4
+    assert 2 <= found["samples"]["slices"] <= found["samples"]["training_slices"] == 8
+    ways = found["interpolation"]
+    assert ways["t"] == [round(0.1 * point, 1) for point in range(11)]
+    assert ways["data"]["hamming_first"][0] == ways["data"]["hamming_second"][-1] == 0
+    assert ways["data"]["language_model_relative"][0] == pytest.approx(1)
+    assert {len(value) for value in ways["latent"].values() if isinstance(value, list)} == {10, 11}
+    assert ways["excess"]["elbo_nats_per_step"] == pytest.approx(
+        np.mean(np.subtract(ways["data"]["elbo_nats_per_step"], ways["latent"]["elbo_nats_per_step"])[1:-1]), abs=1e-4
+    )
+
+
+def test_columns_are_runs_that_differ_in_the_seed_alone(make_run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(compare, "keep_compiled", lambda: None)
+    counted = []
+
+    def evaluated(workdir, **options):
+        """The real thing takes seconds."""
+        counted.append(workdir)
+        return {
+            "evaluated": {"step": 20},
+            "likelihood": {
+                "sampled": {"accuracy": 0.5 + 0.1 * len(counted), "other": None},
+                "teacher_forced": {"slices": 7},
+            },
+            "standard_error": {"sampled": {"accuracy": 0.0123}, "teacher_forced": {}},
+            "interpolation": {"t": [0, 1], "excess": {"elbo_nats_per_step": 0.25}},
+        }
+
+    monkeypatch.setattr(evaluation, "evaluated", evaluated)
+    runs = [make_run("flat"), make_run("again", seed=1), make_run("hier", **{"model.decoder": "hierarchical"})]
+    assert compare.main(runs, names=["flat", "hierarchical"], out=str(tmp_path / "table")) == 0
+    assert counted == runs
+    table = capsys.readouterr().out.strip()
+    assert (tmp_path / "table.md").read_text().strip() == table
+    cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in table.splitlines()}
+    assert cells[""] == ["flat", "hierarchical"]
+    assert cells["run: runs"] == ["2", "1"]
+    assert cells["sampled: accuracy"] == ["0.65 [0.6, 0.7]", "0.8 ± 0.012"]
+    assert cells["teacher_forced: slices"] == ["7", "7"]
+    assert cells["interpolation excess: elbo_nats_per_step"] == ["0.25", "0.25"]
+    assert cells["run: step"] == ["20", "20"]
+    # Batches of 64: 10 steps at 64 a second, 10 at 16 a second.
+    assert cells["run: hours"] == [f"{50 / 3600:.4g}"] * 2
+    bi_lstm, heads = 2 * (90 + 6 + 1) * 4 * 6, 2 * (12 + 1) * 4
+    decoder = (4 + 1) * 16 + (90 + 4 + 8 + 1) * 4 * 8 + (8 + 1) * 90
+    assert cells["run: parameters"][0] == f"{bi_lstm + heads + decoder:,}"
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert written["columns"] == {"flat": runs[:2], "hierarchical": runs[2:]}
+    assert written["table"]["flat"]["sampled"]["accuracy"] == pytest.approx(
+        {"mean": 0.65, "least": 0.6, "greatest": 0.7}
+    )
+    assert written["runs"][runs[2]]["run"]["step"] == 20
+
+
+def test_runs_that_do_not_compare_are_refused(make_run):
+    one, other = make_run("one"), make_run("longer", **{"codec.bars": 4})
+    with pytest.raises(UserError, match=r"other codecs \(bars: 2 and 4\)"):
+        compare.grouped([one, other])
+    source = Path(other) / "source.json"
+    source.write_text(json.dumps(json.loads(source.read_text()) | {"digest": "another"}))
+    with pytest.raises(UserError, match="was trained on other data"):
+        compare.grouped([one, other])
+    with pytest.raises(UserError, match="each once"):
+        compare.main([one, one])
+    with pytest.raises(UserError, match="expected 1 different names"):
+        compare._titles([[one]], ["a", "b"])
