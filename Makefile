@@ -19,7 +19,7 @@ FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 help:
 	@echo "make demo    train a small SketchRNN on built-in drawings (two to five minutes) and lay out its page"
 	@echo "make demo-music   train a small Performance RNN on built-in pieces (three to six minutes): a page to see and hear"
-	@echo "make test    run the tests; ARGS=\"tests/sketch -x\" chooses some; MAGENTA_LITE_DATA=DIR adds real data"
+	@echo "make test    run the tests, in as many processes as cores; ARGS=\"tests/sketch -x\" chooses some; MAGENTA_LITE_DATA=DIR adds real data"
 	@echo "make lint    ruff, and mypy on magenta_lite"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove .venv and caches; prepared/ and runs/ are kept"
@@ -47,7 +47,7 @@ demo-music: $(READY)
 	@echo "Open the page in a browser: $(CURDIR)/$(MUSIC)/gallery.html"
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 lint: $(READY)
 	@failed=0; \
