@@ -113,9 +113,9 @@ def test_scores_are_the_models_own_and_naive_ones(kind):
         keys, (mean, _) = jax.random.split(jax.random.key(0), 4), model.posterior(batch)
         told = {name: batch[name] for name in model.conditions}
         made = model.sample(keys, temperature=0.0, z=mean, condition=told)[codec.arrays]
-        events = model._wanted(batch)
+        events = model.events(batch)
         before = shifted(model.decoder.cores, events)
-        forced = model.decoder.teacher_forced(before, mean, model._told(batch), None, None)
+        forced = model.decoder.teacher_forced(before, mean, model.controls(batch), None, None)
         return mean, model(batch, keys=keys, step=0, train=False), made, forced[0]
 
     mean, own, made, forced = jax.device_get(alone(model, batch))

@@ -198,11 +198,11 @@ def test_what_is_drawn_is_what_teacher_forcing_finds_likeliest(conductor_input):
 def test_scheduled_sampling_reads_the_truth_or_what_was_drawn(options):
     codec = TRIO if options == HIERARCHICAL else MELODY
     model, batch = build(codec, **options), batch_for(codec)
-    events = model._wanted(batch)
+    events = model.events(batch)
     z = jax.random.normal(jax.random.key(5), (3, 4))
     truth = shifted(model.decoder.cores, events)
     draws = Draws(keys(), jnp.ones(3), share=0.0)
-    run = jax.jit(lambda share: model.decoder.scheduled(events, z, None, draws._replace(share=share), model._again))
+    run = jax.jit(lambda share: model.decoder.scheduled(events, z, None, draws._replace(share=share), model.reencoder))
     none, half, all_of_it = (run(share) for share in (0.0, 0.5, 1.0))
     for number, core in enumerate(model.decoder.cores):
         np.testing.assert_array_equal(none[number], truth[number])
@@ -224,13 +224,13 @@ def test_scheduled_sampling_has_the_gradient_of_teacher_forcing_on_what_was_read
     from magenta_lite.nn import latent
 
     z = latent.draw(split[:, 1], *jax.jit(lambda: model.posterior(batch))())
-    read = jax.jit(lambda: model._scheduled(model._wanted(batch), z, None, split[:, 2], 1.0))()
+    read = jax.jit(lambda: model._scheduled(model.events(batch), z, None, split[:, 2], 1.0))()
 
     def forced(state):
         own = nnx.merge(graph, state)
         z = latent.draw(split[:, 1], *own.posterior(batch))
         (output,) = own.decoder.teacher_forced(read, z, None, None)
-        return own.decoder.cores[0].output.nats(output, own._wanted(batch)[0]).sum()
+        return own.decoder.cores[0].output.nats(output, own.events(batch)[0]).sum()
 
     for ours, theirs in zip(*(jax.tree.leaves(jax.jit(jax.grad(f))(state)) for f in (scheduled, forced)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

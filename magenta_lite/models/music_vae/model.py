@@ -152,12 +152,12 @@ class Model(nnx.Module):
         real = batch["real"]
         mean, log_var = self._posterior(batch, keys[:, 0] if train else None)
         z = latent.draw(keys[:, 1], mean, log_var)
-        events, controls = self._wanted(batch), self._told(batch)
+        events, controls = self.events(batch), self.controls(batch)
         before = shifted(self.decoder.cores, events)
         share = self.share_at(step)
         if train and self.samples_inputs:
             before = self._scheduled(events, z, controls, keys[:, 2], share)
-        made = self.decoder.teacher_forced(before, z, controls, keys[:, 3] if train else None, self._again)
+        made = self.decoder.teacher_forced(before, z, controls, keys[:, 3] if train else None, self.reencoder)
         metrics: Metrics = {}
         total, right, out_of = jnp.zeros_like(real), jnp.zeros_like(real), jnp.zeros_like(real)
         for core, output, own in zip(self.decoder.cores, made, events, strict=True):
@@ -199,8 +199,10 @@ class Model(nnx.Module):
         if carry is not None or next(iter(batch[name] for name in _TIMED if name in batch)).shape[1] < steps:
             raise ValueError(f"slices of {steps} steps are scored whole")
         z, _ = self.posterior(batch)
-        events = self._wanted(batch)
-        made = self.decoder.teacher_forced(shifted(self.decoder.cores, events), z, self._told(batch), None, self._again)
+        events = self.events(batch)
+        made = self.decoder.teacher_forced(
+            shifted(self.decoder.cores, events), z, self.controls(batch), None, self.reencoder
+        )
         nats = [
             core.output.nats(output, own).sum(-1)
             for core, output, own in zip(self.decoder.cores, made, events, strict=True)
@@ -237,8 +239,8 @@ class Model(nnx.Module):
         if z is None:
             z = jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, 2**31), (self.latent_size,)))(keys)
         draws = Draws(keys, jnp.broadcast_to(jnp.asarray(temperature, jnp.float32), (n,)))
-        controls = self._told(condition or {})
-        drawn = self.decoder.draw(z, controls, steps, draws, self._again)
+        controls = self.controls(condition or {})
+        drawn = self.decoder.draw(z, controls, steps, draws, self.reencoder)
         events = jnp.concatenate(drawn, axis=-1).swapaxes(0, 1)
         name = self.codec.arrays
         made = {name: events.astype(jnp.uint8) if name == "roll" else events, "length": jnp.full(n, steps, jnp.int32)}
@@ -246,8 +248,25 @@ class Model(nnx.Module):
             made[told_of] = (condition or {})[told_of][:, :steps]
         return made
 
+    def events(self, batch: Batch) -> list[jax.Array]:
+        """The events of each core, [T, B, ...]."""
+        events = _time_first(batch[self.codec.arrays], self.codec.steps)
+        if events.dtype == jnp.uint8:
+            events = events.astype(jnp.float32)
+        if len(self.decoder.cores) == 1:
+            return [events]
+        return [events[..., stream : stream + 1] for stream in range(events.shape[-1])]
+
+    def controls(self, batch: Batch) -> jax.Array | None:
+        """Chords [T, B, 1] or hits [T, B, 9]."""
+        if not self.conditions:
+            return None
+        controls = _time_first(batch[self.codec.controls], self.codec.steps)
+        return controls[..., None] if self.codec.controls == "chord" else controls
+
     @property
-    def _again(self) -> Hierarchical | None:
+    def reencoder(self) -> Hierarchical | None:
+        """The encoder whose levels conductors may read, where it is hierarchical."""
         return self.encoder if isinstance(self.encoder, Hierarchical) else None
 
     def _posterior(self, batch: Batch, keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
@@ -270,24 +289,15 @@ class Model(nnx.Module):
 
         A drawn class has no gradient, so drawing comes first, without one, and the loss is that of teacher forcing.
         """
-        frozen, again = _frozen(self.decoder), None if self._again is None else _frozen(self._again)
+        frozen, again = _frozen(self.decoder), None if self.reencoder is None else _frozen(self.reencoder)
         draws = Draws(keys, jnp.ones(z.shape[0]), share=share)
         read = frozen.scheduled(events, jax.lax.stop_gradient(z), controls, draws, again)
         return [jax.lax.stop_gradient(own) for own in read]
 
-    def _wanted(self, batch: Batch) -> list[jax.Array]:
-        """The events of each core, [T, B, ...]."""
-        events = _time_first(batch[self.codec.arrays], self.codec.steps)
-        if events.dtype == jnp.uint8:
-            events = events.astype(jnp.float32)
-        if len(self.decoder.cores) == 1:
-            return [events]
-        return [events[..., stream : stream + 1] for stream in range(events.shape[-1])]
-
     def _given(self, batch: Batch) -> list[Part]:
         """What the encoder reads, [T, B, ...]."""
         codec, steps = self.codec, self.codec.steps
-        controls = self._told(batch)
+        controls = self.controls(batch)
         if codec.kind == "groove":
             return [Dense(_time_first(batch["given"], steps)), *told(controls)]
         events = _time_first(batch[codec.arrays], steps)
@@ -299,13 +309,6 @@ class Model(nnx.Module):
             roll = ((events >> bits) & 1).astype(jnp.float32)
         empty = (roll.sum(-1, keepdims=True) == 0).astype(jnp.float32)
         return [Dense(jnp.concatenate([roll, empty], axis=-1)), *told(controls)]
-
-    def _told(self, batch: Batch) -> jax.Array | None:
-        """Chords [T, B, 1] or hits [T, B, 9]."""
-        if not self.conditions:
-            return None
-        controls = _time_first(batch[self.codec.controls], self.codec.steps)
-        return controls[..., None] if self.codec.controls == "chord" else controls
 
 
 CONTINUES_NOT = (

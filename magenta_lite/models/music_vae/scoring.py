@@ -147,9 +147,9 @@ def _groups(model: Model, batch: Any, keys: jax.Array) -> tuple[dict[str, Pairs]
     # The last of an odd number has no partner.
     given = {"": (own, real), "z_swapped_": (own[partner], real * real[partner]), "z_zero_": (0 * own, real)}
     latents = [z for z, _ in given.values()]
-    events = model._wanted(batch)
+    events = model.events(batch)
     ones = jnp.ones(len(keys))
-    read = model.decoder.scheduled(events, own, model._told(batch), Draws(read_keys, ones), model._again)
+    read = model.decoder.scheduled(events, own, model.controls(batch), Draws(read_keys, ones), model.reencoder)
     before = shifted(model.decoder.cores, events)
     *forced, sampled_inputs = _forced(model, batch, [before, before, before, read], events, [*latents, own])
     kl = latent.kl_nats(mean, log_var).sum(1)
@@ -175,13 +175,13 @@ def _forced(
     model: Model, batch: Any, before: list[list[jax.Array]], events: list[jax.Array], latents: list[jax.Array]
 ) -> list[Pairs]:
     """For each of some z [B, Z]: how far steps agree with events that read its `before`, [T, B, ...] of each core."""
-    many, told = len(latents), model._told(batch)
+    many, told = len(latents), model.controls(batch)
     made = model.decoder.teacher_forced(
         [jnp.concatenate(own, axis=1) for own in zip(*before, strict=True)],
         jnp.concatenate(latents),
         None if told is None else jnp.concatenate([told] * many, axis=1),
         None,
-        model._again,
+        model.reencoder,
     )
     parts = [jnp.split(output, many, axis=1) for output in made]
     return [
