@@ -1,8 +1,8 @@
 """Samples from a trained model: python sample.py --workdir=DIR --mode=generate [--temperature=0.2,0.5 ...]
 
 Modes: generate, reconstruct, interpolate, continue, arithmetic, and those of the model's family (SketchRNN: gallery;
-Performance RNN: generate and continue of its own, score, gallery). `--workdir=DIR --mode=MODE --help` lists the flags
-of a mode. Everything is read from the workdir.
+Performance RNN: generate and continue of its own, score, gallery; MusicVAE: most of its own, attribute, humanize, tap,
+gallery). `--workdir=DIR --mode=MODE --help` lists the flags of a mode. Everything is read from the workdir.
 """
 
 import functools

@@ -26,7 +26,7 @@ SIDE = 2048
 
 
 def main(
-    variants: tuple[str, ...] = ("hierdec-mel_16bar_hour", "hierdec-mel_16bar"),
+    variants: tuple[str, ...] = ("hier-mel_16bar_hour", "hierdec-mel_16bar"),
     workdir: str | None = None,
     count: int = 64,
     temperature: float = 0.5,

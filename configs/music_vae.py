@@ -80,6 +80,7 @@ VARIANTS = {
     "cat-mel_2bar_big": {**_MELODY, **_BIG, "model.beta": 0.5},
     "cat-mel_2bar_med_chords": {
         **_MELODIES,
+        "data.build": "python -m data.midi --kind=melodies --chords=infer --source=... --out={dir}",
         "codec.transpose": 3,
         "codec.chords": True,
         "model.latent_size": 256,

@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 def settings(variant: str, batch_size: int, seed: int) -> tuple[Any, Codec]:
     """The settings of a MusicVAE variant, and its codec without data."""
-    found = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"](variant)
+    try:
+        found = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"](variant)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     found.batch_size, found.seed = batch_size, seed
     codec = Codec(**found.codec.to_dict())
     if not codec.classes or codec.controls:

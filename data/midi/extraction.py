@@ -33,7 +33,7 @@ class Wanted:
     programs: tuple[int, ...] = ()
     tracks: tuple[str, ...] = ()
     infer: bool = False
-    pitches: tuple[tuple[int, ...], ...] = drums.PITCHES
+    pitches: tuple[tuple[int, ...], ...] = grooves.PITCHES
 
 
 class Extracted(NamedTuple):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from magenta_lite.music import drums
 from magenta_lite.music.bars import Section
 from magenta_lite.music.notes import Notes
 
@@ -42,6 +43,13 @@ ROLAND = (
 
 Of General MIDI's mapping (drums.PITCHES) this one says otherwise of 45, 48 and 58; the first ones are the same in both.
 """
+
+_ROLANDS = {pitch for own in ROLAND for pitch in own}
+PITCHES = tuple(
+    (*own, *(pitch for pitch in general if pitch not in _ROLANDS))
+    for own, general in zip(ROLAND, drums.PITCHES, strict=True)
+)
+"""The same, and General MIDI's where they say nothing: for beats from anywhere, in data as in what a person gives."""
 
 INPUTS = ("groove", "humanize", "tap_fixed_velocity", "tap_fixed_velocity_note_dropout", "add_closed_hh")
 """What an encoder may be given in place of the groove that is to come out; see `encoder_input`."""

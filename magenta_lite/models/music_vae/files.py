@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
 ENDINGS = (".mid", ".midi", ".kar")
 
-_ROLAND = {pitch for own in grooves.ROLAND for pitch in own}
-GROOVE_PITCHES = tuple(
-    (*own, *(pitch for pitch in general if pitch not in _ROLAND))
-    for own, general in zip(grooves.ROLAND, drums.PITCHES, strict=True)
-)
-"""The pitches of a groove's drums in a person's file: those of the Groove data, and of General MIDI what it has not."""
-
 
 def slices(codec: "Codec", path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
     """Every slice of a MIDI file that sounds, each once: (where in it, the passage with its `bar`).
@@ -85,7 +78,7 @@ def _passages(
         for number, trio in enumerate(trios.extract(section), 1):
             yield trio.start, f"trio {number}", {"melody": trio.melody, "bass": trio.bass, "drums": trio.drums}
     elif codec.kind == "groove":
-        for groove in grooves.extract(section, pitches=GROOVE_PITCHES):
+        for groove in grooves.extract(section, pitches=grooves.PITCHES):
             yield groove.start, "", {"velocity": groove.velocity, "offset": groove.offset}
     else:
         for track in drums.extract(section):

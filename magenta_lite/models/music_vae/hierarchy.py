@@ -112,7 +112,7 @@ class Conductors(nnx.Module):
 
         width = encoder.levels[0].size if encoder and self.conductor_input == "reencoded" else self.below[level]
         (state, _, left), (wanted, feds) = lax.scan(one, (state, jnp.zeros((batch, width)), left), given)
-        if self.conductor_input == "reencoded":
+        if self.conductor_input == "reencoded" and level:
             assert encoder is not None
             return left, encoder.level(len(self.lengths) - level, feds, None), wanted
         return left, jnp.concatenate(state, axis=-1), wanted
@@ -142,8 +142,9 @@ class HierarchicalDecoder(nnx.Module):
             seeds = None if keys is None else jnp.concatenate([_fold(keys, 2**20 + bar) for bar in range(bars)])
             told = None if controls is None else self._side_by_side(controls)
             outputs = []
-            for core, events in zip(self.cores, before, strict=True):
-                made, _ = core.teacher_forced(self._side_by_side(events), flat, told, seeds)
+            for number, (core, events) in enumerate(zip(self.cores, before, strict=True)):
+                own = None if seeds is None else _fold(seeds, number)
+                made, _ = core.teacher_forced(self._side_by_side(events), flat, told, own)
                 outputs.append(self._one_after_the_other(made, batch))
             return outputs
 

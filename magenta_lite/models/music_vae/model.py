@@ -287,7 +287,9 @@ class Model(nnx.Module):
     ) -> list[jax.Array]:
         """What is read before each event: with probability `share` what the model itself drew.
 
-        A drawn class has no gradient, so drawing comes first, without one, and the loss is that of teacher forcing.
+        A drawn class has no gradient, so drawing comes first, without one and without dropout, and the loss is that of
+        teacher forcing. (Of a groove, the original's gradient flows through drawn velocities and offsets; it samples
+        none in training.)
         """
         frozen, again = _frozen(self.decoder), None if self.reencoder is None else _frozen(self.reencoder)
         draws = Draws(keys, jnp.ones(z.shape[0]), share=share)

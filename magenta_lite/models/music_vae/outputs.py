@@ -22,7 +22,7 @@ from flax import nnx
 from jax import lax
 
 from magenta_lite.models.music_vae.reading import Dense, OneHot, Part
-from magenta_lite.nn import initializers, mixture_density
+from magenta_lite.nn import mixture_density
 
 ERRORS = ("velocities", "offsets")
 """Of these kinds `right` tells errors, not hits."""
@@ -81,8 +81,7 @@ class Nade(nnx.Module):
         """depth: drums; hidden: units."""
         self.depth, self.hidden, self.kinds = depth, hidden, tuple(kinds)
         self.size = hidden + depth
-        # As the original's variance_scaling_initializer (factor 2, fan-in of one row).
-        scale = initializers.gaussian((2 / hidden) ** 0.5)
+        scale = jax.nn.initializers.truncated_normal(depth**-0.5)  # the original's
         self.w_enc = nnx.Param(scale(rngs.params(), (depth, hidden)))
         self.w_dec = nnx.Param(scale(rngs.params(), (depth, hidden)))
 

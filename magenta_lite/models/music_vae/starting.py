@@ -103,7 +103,7 @@ def beat(codec: Codec, path: str, *, tapped: bool = False) -> Beat:
         parts = [_taps(part) for part in parts]
     velocity, offset = np.zeros((0, 9), np.uint8), np.zeros((0, 9), np.float32)
     others, qpm, lost = set(), 0.0, 0
-    known = [pitch for own in files.GROOVE_PITCHES for pitch in own]
+    known = [pitch for own in grooves.PITCHES for pitch in own]
     for part in parts:
         if part.steps_per_bar == codec.steps_per_bar:
             # Where it is in the file, but at a bar line, whatever the metres before.
@@ -111,7 +111,7 @@ def beat(codec: Codec, path: str, *, tapped: bool = False) -> Beat:
                 -(-part.tick * 4 // (score.ticks_per_quarter * codec.steps_per_bar)),
                 len(velocity) // part.steps_per_bar,
             )
-            for groove in grooves.extract(part, pitches=files.GROOVE_PITCHES):
+            for groove in grooves.extract(part, pitches=grooves.PITCHES):
                 first = bar * codec.steps_per_bar + groove.start
                 silent = ((0, first - len(velocity)), (0, 0))
                 velocity = np.concatenate([np.pad(velocity, silent), groove.velocity])
