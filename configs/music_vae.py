@@ -66,13 +66,16 @@ _SHORT = {**_HOUR, "model.encoder_layers": (256,), "model.decoder_layers": (256,
 # Decoders of about as many parameters, behind the same encoder.
 _SIXTEEN = {
     **_HOUR,
-    "num_steps": 2500,
+    "num_steps": 1200,
+    "evaluate_every": 200,
+    "save_every": 200,
     "batch_size": 32,
     "codec.bars": 16,
     "model.latent_size": 128,
     "model.encoder": "hierarchical",
     "model.encoder_layers": (192,),
     "model.free_bits": 64.0,
+    "optimizer.decay_rate": 0.998,
 }
 
 VARIANTS = {
