@@ -11,7 +11,7 @@ from flax import nnx
 
 from magenta_lite.errors import UserError
 from magenta_lite.models.music_vae import Codec, Model
-from magenta_lite.models.music_vae.decoder import Draws, shifted
+from magenta_lite.models.music_vae.decoder import Decoder, Draws, shifted
 from magenta_lite.models.music_vae.layers import Stack
 from magenta_lite.models.music_vae.reading import Dense, reading
 
@@ -240,6 +240,21 @@ def test_dropout_is_for_training_alone():
     call = caller(build(keep=0.5), batch_for(MELODY))
     assert not np.allclose(call(True, seed=0)["KL_nats"], call(True, seed=1)["KL_nats"])
     np.testing.assert_allclose(call(False, seed=0)["KL_nats"], call(False, seed=1)["KL_nats"], rtol=1e-6)
+
+
+def test_every_bar_and_every_core_drops_inputs_of_its_own(monkeypatch):
+    model, seen, plain = build(TRIO, **HIERARCHICAL, keep=0.5), [], Decoder.teacher_forced
+
+    def record(core, before, embedding, controls, keys=None):
+        seen.append(jax.random.key_data(keys))
+        return plain(core, before, embedding, controls, keys)
+
+    monkeypatch.setattr(Decoder, "teacher_forced", record)
+    z = jnp.zeros((3, 4))
+    before = shifted(model.decoder.cores, model.events(batch_for(TRIO)))
+    model.decoder.teacher_forced(before, z, None, keys(), None)
+    drawn = np.concatenate(seen).reshape(3 * 4 * 3, -1)
+    assert len(np.unique(drawn, axis=0)) == len(drawn), "three cores of four bars of three slices"
 
 
 def test_residual_layers_add_what_they_read():
