@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from magenta_lite.errors import UserError
 from magenta_lite.files import writing
-from magenta_lite.music import piano_roll
+from magenta_lite.music import piano_roll, roll_layout
 from magenta_lite.music.notes import Notes
 
 __all__ = ["Piece", "Section", "write_page"]
@@ -31,7 +31,7 @@ class Piece:
     audio: str | os.PathLike[str] | None = None
     given_seconds: float = 0.0
     midi: str | os.PathLike[str] | None = None
-    bars: piano_roll.Bars | None = None
+    bars: roll_layout.Bars | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def write_page(
 
 
 def _figure(piece: Piece, folder: Path, embed: bool) -> str:
-    layout = piano_roll.lay_out(piece.notes, bars=piece.bars)
+    layout = roll_layout.lay_out(piece.notes, bars=piece.bars)
     picture = io.BytesIO()
     roll = piano_roll.picture(piece.notes, given_seconds=piece.given_seconds, bars=piece.bars)
     roll.save(picture, "PNG", optimize=True)

@@ -3,7 +3,6 @@
 Lengths are in pixels, x to the right and y down, from the picture's upper left corner.
 """
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -14,6 +13,16 @@ from magenta_lite.files import writing
 from magenta_lite.music import drums
 from magenta_lite.music.colours import BASS, DRUMS, NOTES
 from magenta_lite.music.notes import PITCHES, Notes
+from magenta_lite.music.roll_layout import (
+    LANE_SEMITONES,
+    LANES,
+    LEFT,
+    Bars,
+    Row,
+    height_in_semitones,
+    lay_out,
+    pitch_range,
+)
 
 PAPER = "#ffffff"
 KEYS = "#f5f5f8"  # behind the pitches of black keys
@@ -26,91 +35,13 @@ GIVEN = "#e8590c"
 GIVEN_PAPER = "#fff1e4"
 GIVEN_KEYS = "#fbe7d6"
 
-MOST_ROWS = 24
-"""Of a picture; what is longer gets more seconds in a row."""
-
 _SHARP = 4  # steps of a pixel along the time axis that edges of notes are drawn to
 _BLACK = (1, 3, 6, 8, 10)  # pitch classes
 _BASSES = range(32, 40)  # programs
-_LANES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
 _LANE = np.full(PITCHES, -1)
 for _number, _pitches in enumerate(drums.PITCHES):
     _LANE[list(_pitches)] = _number
-_LANE_SEMITONES = 3  # as high as so many
-_FEWEST = 25  # semitones shown at least
-_SHORTEST = 4.0  # seconds shown at least
 _SMALL, _PLAIN, _LARGE = 11, 12, 14  # font sizes
-_LEFT = {False: 40, True: 76}  # pixels for the names of pitches, or of drums
-
-
-@dataclasses.dataclass(frozen=True)
-class Bars:
-    """Bars to draw lines of: how long each lasts, its beats, and how many are shown at least, and on one line."""
-
-    seconds: float
-    beats: int = 4
-    count: int = 1
-
-    def shown(self, duration: float) -> float:
-        """Seconds of the whole bars that a piece of that duration takes; a last hit may be late, and end beyond."""
-        return self.seconds * max(self.count, int(np.ceil(duration / self.seconds - 0.04)))
-
-    def in_row(self, duration: float) -> float:
-        """Seconds of the bars that hold so much, as many times `count` as it takes."""
-        together = self.seconds * self.count
-        return together * int(np.ceil(duration / together - 1e-6))
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A part of a piece on a picture: the seconds it shows, and its box."""
-
-    begin: float
-    end: float
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """A picture laid out: its size, the pitches shown, low to high, its rows, and whether drums have lanes below.
-
-    Without pitches high is low - 1.
-    """
-
-    width: int
-    height: int
-    low: int
-    high: int
-    rows: tuple[Row, ...]
-    lanes: bool = False
-
-
-def lay_out(
-    notes: Notes, *, seconds_per_row: float = 30.0, width: int = 1200, semitone: int = 5, bars: Bars | None = None
-) -> Layout:
-    """Where things are on the picture of these notes; arguments as for picture."""
-    if not seconds_per_row > 0 or width < 200 or semitone < 1:
-        raise ValueError(f"{seconds_per_row} seconds in {width} pixels, {semitone} a semitone: nothing can be seen")
-    low, high, lanes = _heights([notes], bars is not None)
-    seconds = max(notes.duration, _SHORTEST) if bars is None else bars.shown(notes.duration)
-    # A tenth of a row more is squeezed in: a last row of a chord alone is no use.
-    count = int(np.clip(np.ceil(seconds / seconds_per_row - 0.1), 1, MOST_ROWS))
-    each = seconds if count == 1 else max(seconds_per_row, seconds / count)
-    if bars is not None and count > 1:
-        each = bars.in_row(seconds / count)
-        count = int(np.ceil(seconds / each - 1e-6))
-    left, right, top, between = _LEFT[lanes], width - 16, 44, 30
-    tall = _semitones(low, high, lanes) * semitone
-    rows = []
-    for number in range(count):
-        begin, end = number * each, min((number + 1) * each, seconds)
-        edge = left + max(round((right - left) * (end - begin) / each), 1)
-        rows.append(Row(begin, end, left, top, edge, top + tall))
-        top += tall + between
-    return Layout(width, top, low, high, tuple(rows), lanes)
 
 
 def picture(
@@ -186,11 +117,11 @@ def sheet(
     pieces = [piece for _, row in rows for piece in row]
     seconds = max(max((piece.duration for piece in pieces), default=0.0) if seconds is None else seconds, 0.1)
     seconds = seconds if bars is None else bars.shown(seconds)
-    low, high, lanes = _heights([piece.select(piece.start < seconds) for piece in pieces], bars is not None)
-    semitones = _semitones(low, high, lanes)
+    low, high, lanes = pitch_range([piece.select(piece.start < seconds) for piece in pieces], bars is not None)
+    semitones = height_in_semitones(low, high, lanes)
     wide, tall = cell[0], semitones * max(1, round(cell[1] / semitones))
     columns = max([len(row) for _, row in rows] + [len(column_titles), 1])
-    left, gap, line, foot = _LEFT[lanes], 14, 26, 26
+    left, gap, line, foot = LEFT[lanes], 14, 26, 26
     small = 18 if any(map(any, captions)) else 0
     top = 40 + (line if any(column_titles) else 0)
     heights = [small + tall + gap + (line if title else 0) for title, _ in rows]
@@ -228,31 +159,6 @@ def write_sheet(path: str | os.PathLike[str], rows: Sequence[tuple[str, Sequence
         sheet(rows, **options).save(file, "PNG", optimize=True)  # type: ignore[arg-type]
 
 
-def pitches_shown(pieces: Sequence[Notes]) -> tuple[int, int]:
-    """The lowest and highest pitch a roll of these pieces shows: a margin around what occurs, at least two octaves."""
-    occurring = np.concatenate([piece.pitch for piece in pieces] or [np.zeros(0, np.int16)])
-    low, high = (int(occurring.min()) - 1, int(occurring.max()) + 1) if len(occurring) else (60, 72)
-    if (missing := _FEWEST - (high - low + 1)) > 0:
-        low, high = low - missing // 2, high + missing - missing // 2
-    shift = max(0, -low) - max(0, high - 127)
-    return max(0, low + shift), min(127, high + shift)
-
-
-def _heights(pieces: Sequence[Notes], lanes: bool) -> tuple[int, int, bool]:
-    """The pitches shown, and whether drums have lanes: where they may, and there are any."""
-    lanes = lanes and any(piece.is_drum.any() for piece in pieces)
-    if not lanes:
-        return *pitches_shown(pieces), False
-    pitched = [piece.select(~piece.is_drum) for piece in pieces]
-    return (*pitches_shown(pitched), True) if any(map(len, pitched)) else (0, -1, True)
-
-
-def _semitones(low: int, high: int, lanes: bool) -> int:
-    """The height of all pitches and lanes, in semitones; one is left free between them."""
-    between = 1 if high >= low else 0
-    return high - low + 1 + (between + len(_LANES) * _LANE_SEMITONES if lanes else 0)
-
-
 def _draw_row(
     canvas: Image.Image,
     notes: Notes,
@@ -268,9 +174,9 @@ def _draw_row(
 ) -> None:
     """Draws what sounds between a row's two times, with its axes; wider than the row by _SHARP, then reduced."""
     wide, tall = row.right - row.left, row.bottom - row.top
-    semitone = tall / _semitones(low, high, lanes)
+    semitone = tall / height_in_semitones(low, high, lanes)
     lane_of = np.where(notes.is_drum, _LANE[notes.pitch], -1) if lanes else np.full(len(notes), -1)
-    last_lane = tall - _LANE_SEMITONES * semitone
+    last_lane = tall - LANE_SEMITONES * semitone
     scale = wide * _SHARP / (row.end - row.begin)
     strip = Image.new("RGB", (wide * _SHARP, tall), PAPER)
     draw = ImageDraw.Draw(strip)
@@ -288,8 +194,8 @@ def _draw_row(
             band(0, y, wide * _SHARP, y + semitone, KEYS)
             band(0, y, given, y + semitone, GIVEN_KEYS)
     ticks = _ticks(row.begin, row.end, wide) if bars is None else _bar_lines(row, bars)
-    for number in range(len(_LANES) if lanes else 0):
-        y = last_lane - number * _LANE_SEMITONES * semitone
+    for number in range(len(LANES) if lanes else 0):
+        y = last_lane - number * LANE_SEMITONES * semitone
         band(0, y, wide * _SHARP, y + 1, GRID)
     for beat in () if bars is None else _bar_lines(row, Bars(bars.seconds / bars.beats)):
         x = (beat - row.begin) * scale
@@ -309,9 +215,9 @@ def _draw_row(
         ramp = DRUMS if notes.is_drum[index] else BASS if notes.program[index] in _BASSES else NOTES
         colour = tuple(ramp[loud].tolist())
         if lanes and notes.is_drum[index]:
-            y = last_lane - int(lane_of[index]) * _LANE_SEMITONES * semitone
+            y = last_lane - int(lane_of[index]) * LANE_SEMITONES * semitone
             if lane_of[index] >= 0 and right > 0:
-                band(max(x, 0), y + 1, right, y + _LANE_SEMITONES * semitone, colour)
+                band(max(x, 0), y + 1, right, y + LANE_SEMITONES * semitone, colour)
             continue
         y = (high - pitch) * semitone
         if low <= pitch <= high and right > 0:
@@ -327,9 +233,9 @@ def _draw_row(
             y = row.top + (high - pitch + 0.5) * semitone
             place = (row.left - 7, float(np.clip(y, row.top + 4, row.bottom - 4)))
             draw.text(place, f"C{pitch // 12 - 1}", fill=TEXT, font=_font(_SMALL), anchor="rm")
-    for number, name in enumerate(_LANES if lanes and names else ()):
-        y = row.top + last_lane - (number - 0.5) * _LANE_SEMITONES * semitone
-        if semitone * _LANE_SEMITONES >= 9 or number % 2 == 0:
+    for number, name in enumerate(LANES if lanes and names else ()):
+        y = row.top + last_lane - (number - 0.5) * LANE_SEMITONES * semitone
+        if semitone * LANE_SEMITONES >= 9 or number % 2 == 0:
             draw.text((row.left - 7, y), name, fill=TEXT, font=_font(_SMALL), anchor="rm")
     for tick in ticks if times else ():
         x = row.left + round((tick - row.begin) * scale / _SHARP)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from magenta_lite.music import audio, midi_writing, page, piano_roll
+from magenta_lite.music import audio, midi_writing, page, piano_roll, roll_layout
 from magenta_lite.music.notes import DEFAULT_QPM, Notes
 from magenta_lite.sheet import Item, Sheet
 
@@ -110,11 +110,11 @@ class _Writer:
             self.paths.append(wav)
         return page.Piece(notes, caption, audio=wav, midi=midi, bars=bars)
 
-    def bars_of(self, notes: Notes | None) -> piano_roll.Bars:
+    def bars_of(self, notes: Notes | None) -> roll_layout.Bars:
         """Bars at the notes' tempo. Where they are not whole quarters, no beats are shown."""
         qpm = float(notes.tempo_qpm[0]) if notes is not None and len(notes.tempo_qpm) else DEFAULT_QPM
         quarters, rest = divmod(self._steps_per_bar, 4)
-        return piano_roll.Bars(self._steps_per_bar * 15 / qpm, 1 if rest else quarters, self._bars)
+        return roll_layout.Bars(self._steps_per_bar * 15 / qpm, 1 if rest else quarters, self._bars)
 
 
 def _lines(
