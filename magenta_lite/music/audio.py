@@ -83,6 +83,20 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], int]:
         raise UserError(f"cannot read {path}: {error}") from None
 
 
+def check(soundfont: str | None, wanted: bool) -> None:
+    """Raises UserError where a soundfont was asked for that could not play once all is made.
+
+    soundfont: of the flag --soundfont. wanted: whether sound is, by --audio.
+    """
+    if soundfont is None:
+        return
+    if not wanted:
+        raise UserError("--soundfont is for sound: leave out --audio=false")
+    if not Path(soundfont).is_file():
+        raise UserError(f"--soundfont={soundfont}: no such file")
+    need_fluidsynth()
+
+
 def need_fluidsynth() -> str:
     """Path of the program fluidsynth; raises UserError where it is not installed."""
     program = shutil.which("fluidsynth")

@@ -1,6 +1,5 @@
 """What a person asks a mode of slices for: flags checked before anything is read."""
 
-from pathlib import Path
 from typing import Any
 
 from magenta_lite.errors import UserError
@@ -40,11 +39,4 @@ def check(**flags: Any) -> None:
         for name in ("items", "data_dir"):
             if flags.get(name) is not None:
                 raise UserError(f"--input and --{name} both say where to start from: give one of them")
-    soundfont = flags.get("soundfont")
-    if soundfont is not None:
-        # What would fail after all was drawn.
-        if not flags.get("audio", True):
-            raise UserError("--soundfont is for sound: leave out --audio=false")
-        if not Path(soundfont).is_file():
-            raise UserError(f"--soundfont={soundfont}: no such file")
-        audio.need_fluidsynth()
+    audio.check(flags.get("soundfont"), flags.get("audio", True))

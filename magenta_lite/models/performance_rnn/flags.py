@@ -1,6 +1,5 @@
 """What a person asks a mode of performances for: flags checked, and as options of the sampler."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,14 +50,7 @@ def check(**flags: Any) -> None:
         flags.get("n", 1) * flags.get("beam_size", 1) * flags.get("branch_factor", 1),
         "performances at once, with all branches",
     )
-    soundfont = flags.get("soundfont")
-    if soundfont is not None:
-        # What would fail after all was drawn.
-        if not flags.get("audio", True):
-            raise UserError("--soundfont is for sound: leave out --audio=false")
-        if not Path(soundfont).is_file():
-            raise UserError(f"--soundfont={soundfont}: no such file")
-        audio.need_fluidsynth()
+    audio.check(flags.get("soundfont"), flags.get("audio", True))
 
 
 def between(flag: str, value: int, low: int, high: int) -> None:
