@@ -14,7 +14,7 @@ from configs.music_vae import get_config
 from magenta_lite import models, workdirs
 from magenta_lite.checkpoint import Checkpoints
 from magenta_lite.errors import UserError
-from magenta_lite.models.music_vae import modes, starting
+from magenta_lite.models.music_vae import modes, sheets, starting
 from magenta_lite.music import chords, grooves, melodies, midi, midi_writing
 from magenta_lite.music.notes import Notes
 from magenta_lite.pipeline import PreparedData
@@ -249,20 +249,42 @@ def test_a_humanized_beat_keeps_its_hits(humanizing, tmp_path):
     assert names(tmp_path / "out", "mid") == ["000.mid", "001.mid", "given-000.mid"]
     step = 60 / 100 / 4
     for number in range(2):
-        played = read(tmp_path / "out" / f"{number:03d}.mid")
-        assert float(played.tempo_qpm[0]) == pytest.approx(100, rel=1e-4)
-        kinds = [[own[0] for own in grooves.ROLAND].index(pitch) for pitch in played.pitch.tolist()]
-        places = np.rint(played.start / step).astype(int)
+        performed = read(tmp_path / "out" / f"{number:03d}.mid")
+        assert float(performed.tempo_qpm[0]) == pytest.approx(100, rel=1e-4)
+        kinds = [[own[0] for own in grooves.ROLAND].index(pitch) for pitch in performed.pitch.tolist()]
+        places = np.rint(performed.start / step).astype(int)
         assert sorted(zip(places.tolist(), kinds, strict=True)) == list(
             zip(*map(list, np.nonzero(velocity)), strict=True)
         )
-        assert len(np.unique(played.velocity)) > 3
-        assert np.abs(played.start / step - places).max() > 1e-3
+        assert len(np.unique(performed.velocity)) > 3
+        assert np.abs(performed.start / step - places).max() > 1e-3
     modes.humanize(humanizing, folder=tmp_path / "own", input=path, hits="model", temperature=(1.0,), **QUIET)
     drawn = read(tmp_path / "own" / "000.mid")
     assert drawn.start.min() >= 16 * step - step / 2
     assert drawn.duration <= 6 * 16 * step + 2 * step
     assert len(drawn) != np.count_nonzero(velocity)
+
+
+def test_every_performance_of_every_seed_has_its_own_noise(humanizing, tmp_path, monkeypatch):
+    path, _ = beat_file(tmp_path / "beat.mid", bars=4)
+    beat, read_as, made = starting.beat(humanizing.codec, path), [], []
+    sample = Sampler.sample
+
+    def spy(self, *count, **how):
+        read_as.append(how["z"])
+        made.append(sample(self, *count, **how))
+        return made[-1]
+
+    monkeypatch.setattr(Sampler, "sample", spy)
+    for seed, count in ((0, 3), (1, 2), (0, 2)):
+        sheets.Maker(humanizing, seed).performances(beat, True, count, 1.0)
+    ways = [z for call in read_as[:2] for z in call.reshape(-1, 2, call.shape[1])]
+    np.testing.assert_array_equal(ways[0], ways[3])  # the mean
+    assert len({way.tobytes() for way in ways}) == 4
+    # The same vectors are drawn anew, and fewer performances are the first of more.
+    assert len({one["groove"].tobytes() for call in made[:2] for one in call}) == 10
+    for ours, theirs in zip(made[2], made[0], strict=False):
+        np.testing.assert_array_equal(ours["groove"], theirs["groove"])
 
 
 @pytest.mark.parametrize(("bars", "silent", "expected"), [(5, 0, [0, 2, 3]), (4, 1, [1, 2]), (2, 0, [0]), (1, 0, [0])])
@@ -274,12 +296,12 @@ def test_slices_hold_all_of_a_beat(humanizing, tmp_path, bars, silent, expected)
     cuts = starting.cut(codec, beat)
     assert [one.bar for one in cuts] == expected
     # What a model would give back that changes nothing is the beat itself.
-    again, missing = starting.played(codec, beat, cuts, [one.encoded for one in cuts], keep_hits=False)
+    again, missing = starting.joined(codec, beat, cuts, [one.encoded for one in cuts], keep_hits=False)
     np.testing.assert_array_equal(again.velocity, velocity)
     assert missing == 0
     # One that plays nothing leaves the hits where they are.
     silence = [{"groove": np.zeros((codec.steps, 27), np.float32)} for _ in cuts]
-    again, missing = starting.played(codec, beat, cuts, silence, keep_hits=True)
+    again, missing = starting.joined(codec, beat, cuts, silence, keep_hits=True)
     np.testing.assert_array_equal(again.velocity > 0, velocity > 0)
     assert missing == np.count_nonzero(velocity)
 

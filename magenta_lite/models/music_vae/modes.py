@@ -246,8 +246,8 @@ def humanize(
     flags.check(**_without(locals(), "folder", "input"))
     starting.need_groove_input(sampler.codec, "humanize", ("humanize",))
     beat = starting.beat(sampler.codec, input)
-    sheet = _played(sampler, input, beat, hits == "given", n, temperature, seed, qpm)
-    _write(sampler, sheet, folder, "A played beat", audio, soundfont, sample_rate)
+    sheet = _performances(sampler, input, beat, hits == "given", n, temperature, seed, qpm)
+    _write(sampler, sheet, folder, "A beat, performed", audio, soundfont, sample_rate)
 
 
 def tap(
@@ -270,7 +270,7 @@ def tap(
     flags.check(**_without(locals(), "folder", "input"))
     starting.need_groove_input(sampler.codec, "tap", ("tap_fixed_velocity", "tap_fixed_velocity_note_dropout"))
     beat = starting.beat(sampler.codec, input, tapped=True)
-    sheet = _played(sampler, input, beat, False, n, temperature, seed, qpm)
+    sheet = _performances(sampler, input, beat, False, n, temperature, seed, qpm)
     _write(sampler, sheet, folder, "A beat from taps", audio, soundfont, sample_rate)
 
 
@@ -322,7 +322,7 @@ def gallery(
     _write(sampler, sheet, folder, "What the model plays", True, None, sample_rate, **more)
 
 
-def _played(
+def _performances(
     sampler: Sampler,
     path: str,
     beat: starting.Beat,
@@ -335,7 +335,7 @@ def _played(
     make = Maker(sampler, seed, beat.qpm if qpm is None else qpm)
     rows = []
     for t in temperature:
-        items, missing = make.played(beat, keep_hits, n, t)
+        items, missing = make.performances(beat, keep_hits, n, t)
         rows.append(items)
         if keep_hits and missing:
             print(f"{title(t)}: {missing} of {n * int((beat.velocity > 0).sum())} hits are kept, left out by the model")

@@ -1,4 +1,4 @@
-"""What modes show, made with a model: new slices, reconstructions, ways between slices, and played beats."""
+"""What modes show, made with a model: new slices, reconstructions, ways between slices, and performances of beats."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -109,19 +109,19 @@ class Maker:
         whole = files.one_after_another([item.value for item in made], self.sampler.codec.steps * 15 / self.qpm)
         return [[*ends[:1], *made, *ends[1:]]], whole
 
-    def played(self, beat: Beat, keep_hits: bool, count: int, temperature: float) -> tuple[list[Item], int]:
-        """A beat, and `count` ways to play it; and how many hits the model had left out of all.
+    def performances(self, beat: Beat, keep_hits: bool, count: int, temperature: float) -> tuple[list[Item], int]:
+        """A beat, and `count` performances of it; and how many hits the model had left out of all.
 
-        The first is of the posterior's mean, the others are of samples of it.
+        The first is of the posterior's mean, the others are of samples of it, and each is drawn with its own noise.
         """
         codec = self.sampler.codec
         cuts = starting.cut(codec, beat)
         mean, log_var = self.sampler.posterior([one.encoded for one in cuts])
+        z = [mean] + [mean + np.exp(log_var / 2) * noise(self.seed, mean.shape, way) for way in range(1, count)]
+        made = self.sample(count * len(cuts), np.concatenate(z).astype(np.float32), {}, temperature)
         items, missing = [Item(self.beat(beat), "given", sampled=False)], 0
-        for number in range(count):
-            z = mean + np.exp(log_var / 2) * noise(self.seed + number, mean.shape) * (number > 0)
-            made = self.sample(len(z), z.astype(np.float32), {}, temperature)
-            whole, left_out = starting.played(codec, beat, cuts, made, keep_hits)
+        for first in range(0, len(made), len(cuts)):
+            whole, left_out = starting.joined(codec, beat, cuts, made[first : first + len(cuts)], keep_hits)
             missing += left_out
             items.append(Item(self.beat(whole)))
         return items, missing
@@ -134,5 +134,6 @@ def title(temperature: float) -> str:
     return "greedy" if temperature == 0 else f"T = {temperature:g}"
 
 
-def noise(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.random.default_rng([seed, 0]).standard_normal(shape).astype(np.float32)
+def noise(seed: int, shape: tuple[int, ...], number: int = 0) -> NDArray[np.float32]:
+    """Standard normal noise; another for every seed and every number."""
+    return np.random.default_rng([seed, 0, number]).standard_normal(shape).astype(np.float32)

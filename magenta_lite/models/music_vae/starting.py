@@ -165,8 +165,8 @@ def cut(codec: Codec, whole: Beat) -> list[Cut]:
     return cuts
 
 
-def played(codec: Codec, whole: Beat, cuts: Sequence[Cut], made: Sequence[Arrays], keep_hits: bool) -> tuple[Beat, int]:
-    """What was made of a beat's slices, as one; and how many hits of the given beat the model had left out.
+def joined(codec: Codec, whole: Beat, cuts: Sequence[Cut], made: Sequence[Arrays], keep_hits: bool) -> tuple[Beat, int]:
+    """The slices made of a beat, as one beat; and how many hits of the given beat the model had left out.
 
     keep_hits: hit is what was given, as the model plays it: a hit that it left out is as loud as it plays that drum on
     average, or all of them, and on the step.
