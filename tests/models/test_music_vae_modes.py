@@ -370,6 +370,8 @@ def test_the_gallery_can_be_heard(of_melodies, tmp_path):
         (modes.interpolate, {"items": [0, 1, 0]}, "between 2 slices or 4, not 3"),
         (modes.arithmetic, {"items": [0, 1]}, "takes 3 slices, not 2"),
         (modes.attribute, {"amount": ()}, "--amount= is empty"),
+        (modes.attribute, {"amount": (1.0, float("nan"))}, "--amount=nan: expected -1000 to 1000"),
+        (modes.attribute, {"amount": (float("-inf"),)}, "--amount=-inf: expected -1000 to 1000"),
         (modes.humanize, {"input": "a.mid", "hits": "some"}, "--hits=some: expected given or model"),
     ],
 )

@@ -9,8 +9,12 @@ MOST = 4096
 """Slices of a sheet at most."""
 
 
+AMOUNT = 1000.0
+"""How often a vector is added to z at most."""
+
+
 def check(**flags: Any) -> None:
-    """Raises UserError for the first flag outside its range."""
+    """Raises UserError for the first flag outside its range; what is none of these flags is passed over."""
     for name, low, high in (
         ("n", 1, MOST),
         ("steps", 2, 1000),
@@ -21,6 +25,9 @@ def check(**flags: Any) -> None:
         value = flags.get(name)
         if value is not None and not low <= value <= high:
             raise UserError(f"--{name}={value:g}: expected {low} to {high}")
+    for value in flags.get("amount") or ():
+        if not -AMOUNT <= value <= AMOUNT:
+            raise UserError(f"--amount={value:g}: expected {-AMOUNT:g} to {AMOUNT:g}")
     for name, valid in (
         ("posterior", ("mean", "sample")),
         ("way", ("slerp", "lerp")),

@@ -45,7 +45,7 @@ def generate(
 
     A model that is told the hits of a groove gets those of one that is given (input or items), or of a kept example.
     """
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     make = Maker(sampler, seed, qpm, chords)
     found = None
     if "hits" in sampler.conditions:
@@ -82,7 +82,7 @@ def reconstruct(
 
     posterior: z is its mean, or a sample of it.
     """
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     found = _start(sampler, n, input, slice, items, data_dir, split)
     rows = Maker(sampler, seed, qpm, chords).reconstructions(found, temperature, posterior)
     sheet = Sheet(rows, row_titles=[str(example["name"]) for example, _ in found])
@@ -115,7 +115,7 @@ def interpolate(
     is given, between two samples of the prior, or, with corners=4, four. Four slices make a grid of steps x steps.
     way: slerp, along the sphere, or lerp, straight.
     """
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     found = None
     if any(value is not None for value in (input, items, data_dir)):
         found = _start(sampler, corners, input, slice, items, data_dir, split)
@@ -153,7 +153,7 @@ def arithmetic(
     sample_rate: int = 44100,
 ) -> None:
     """a - b + c: the difference of two slices added to a third in latent space, and n samples of the result."""
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     found = _start(sampler, 3, input, slice, items, data_dir, split)
     if len(found) != 3:
         raise UserError(f"a - b + c takes 3 slices, not {len(found)}: name them by --items=3,17,5")
@@ -194,7 +194,7 @@ def attribute(
     best_diatonic; of trios bass_density and drum_density, too. What is measured is written beside each slice. The
     vector is found in so many `examples` of the data that the model was trained on (training_dir, where it has moved).
     """
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     known = attributes.measures(sampler.codec)
     if attribute not in known:
         raise UserError(f"--attribute={attribute}: {nearest(attribute, known)}")
@@ -243,7 +243,7 @@ def humanize(
     the original does, which adds and leaves out some. n: ways to play it, the first from the posterior's mean, others
     from samples of it. Longer beats are played slice by slice, at the file's tempo, or at qpm.
     """
-    flags.check(**_without(locals(), "folder", "input"))
+    flags.check(**locals())
     starting.need_groove_input(sampler.codec, "humanize", ("humanize",))
     beat = starting.beat(sampler.codec, input)
     sheet = _performances(sampler, input, beat, hits == "given", n, temperature, seed, qpm)
@@ -267,7 +267,7 @@ def tap(
 
     A file without drums is taken for taps on a keyboard. n, and longer files, as for humanize.
     """
-    flags.check(**_without(locals(), "folder", "input"))
+    flags.check(**locals())
     starting.need_groove_input(sampler.codec, "tap", ("tap_fixed_velocity", "tap_fixed_velocity_note_dropout"))
     beat = starting.beat(sampler.codec, input, tapped=True)
     sheet = _performances(sampler, input, beat, False, n, temperature, seed, qpm)
@@ -298,7 +298,7 @@ def gallery(
     sample_rate: int = 44100,
 ) -> None:
     """One page to see and hear, gallery.html: new slices, reconstructions, and the way from one slice to another."""
-    flags.check(**_without(locals(), "folder"))
+    flags.check(**locals())
     make = Maker(sampler, seed, qpm, chords)
     found = _start(sampler, 3, None, None, None, None, "test")
     told = make.told(3, [found[0][1]])
@@ -390,7 +390,3 @@ def _write(
         made=made,
         **more,
     )
-
-
-def _without(flags: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in flags.items() if name not in ("sampler", *names)}
