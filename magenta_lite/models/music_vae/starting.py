@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.models.music_vae import files
 from magenta_lite.models.music_vae.codec import Codec
+from magenta_lite.models.music_vae.flags import FASTEST, SLOWEST
 from magenta_lite.music import grooves
 from magenta_lite.music.bars import Section, sections
+from magenta_lite.music.notes import DEFAULT_QPM
 
 LISTED = 100
 """Slices of a file that are told of at most."""
@@ -21,6 +23,34 @@ SNARE = 38
 
 Arrays = dict[str, NDArray]
 Found = list[tuple[dict[str, Any], Arrays]]
+
+
+def start(
+    sampler: Any,
+    count: int,
+    input: Sequence[str] | None,
+    slice: Sequence[int] | None,
+    items: list[int] | None,
+    data_dir: str | None,
+    split: str,
+) -> Found:
+    """(example, its encoding) of what a person gave a sampler.Sampler, or of `count` examples evenly spread."""
+    if input is not None:
+        return from_files(sampler.codec, input, slice)
+    return sampler.starting_examples(input=None, items=items, data_dir=data_dir, split=split, count=count)
+
+
+def tempo(found: Found | None, asked: float | None) -> float:
+    """Quarter notes a minute: those asked for, or of the first slice that is given, or 120; says if slices differ."""
+    if asked is not None:
+        return asked
+    given = [float(example.get("qpm", DEFAULT_QPM)) for example, _ in found or []]
+    given = [qpm for qpm in given if SLOWEST <= qpm <= FASTEST] or [DEFAULT_QPM]
+    if max(given) - min(given) > 0.5:
+        print(
+            f"tempos differ, {min(given):.0f} to {max(given):.0f}: the first slice's is taken, {given[0]:.0f}, or --qpm"
+        )
+    return given[0]
 
 
 def from_files(codec: Codec, paths: Sequence[str], chosen: Sequence[int] | None) -> Found:
