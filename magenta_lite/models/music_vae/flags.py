@@ -1,5 +1,6 @@
 """What a person asks a mode of slices for: flags checked before anything is read."""
 
+import math
 from typing import Any
 
 from magenta_lite.errors import UserError
@@ -9,8 +10,19 @@ MOST = 4096
 """Slices of a sheet at most."""
 
 
+SLOWEST, FASTEST = 10.0, 1000.0
+"""Quarter notes a minute."""
+
 AMOUNT = 1000.0
 """How often a vector is added to z at most."""
+
+
+def at_most(**counts: int) -> None:
+    """Raises UserError where so many of each, multiplied, are more than MOST: slices=9, temperatures=2."""
+    total = math.prod(counts.values())
+    if total > MOST:
+        parts = " x ".join(f"{count:,} {name}" for name, count in counts.items() if count > 1)
+        raise UserError(f"{parts}{f' = {total:,}' if ' x ' in parts else ''}: a sheet has at most {MOST:,}")
 
 
 def check(**flags: Any) -> None:
@@ -20,7 +32,7 @@ def check(**flags: Any) -> None:
         ("steps", 2, 1000),
         ("examples", 8, 10_000_000),
         ("sample_rate", 8000, 96000),
-        ("qpm", 10, 1000),
+        ("qpm", SLOWEST, FASTEST),
     ):
         value = flags.get(name)
         if value is not None and not low <= value <= high:
