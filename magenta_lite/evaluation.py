@@ -42,10 +42,10 @@ class Split:
     """
 
     def __init__(self, sampler: Sampler, folder: str, name: str):
-        """Raises UserError: no prepared data, no such split, nothing in it that the codec takes, or unknown classes."""
+        """Raises UserError: no prepared data, or of another kind, no such split, no example taken, or unknown classes."""
         config, self.codec = sampler.config, sampler.codec
         self.data = pipeline.PreparedData(folder, config.data.build if folder == config.data.dir else "")
-        self.data.need(*self.codec.reads)
+        self.codec.check(self.data)
         self.name = name
         if name not in self.data.lengths:
             raise UserError(f"--split={name}: {folder} has {', '.join(self.data.lengths)}")

@@ -152,7 +152,7 @@ class Sampler:
             raise UserError("--input and --data_dir both say where to start from: give one of them")
         if data_dir is not None:
             data = pipeline.PreparedData(data_dir)
-            data.need(*self.codec.reads)
+            self.codec.check(data)
             if split not in data.lengths:
                 raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
             ours = data.source.get("digest") == workdirs.data_digest(self.workdir)

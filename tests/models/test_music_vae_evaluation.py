@@ -10,9 +10,11 @@ import optax
 import pytest
 from flax import nnx
 
+from magenta_lite.errors import UserError
 from magenta_lite.models.music_vae import Codec, Model, agreement, evaluation, interpolation, repetition, scoring
 from magenta_lite.models.music_vae.decoder import shifted
 from magenta_lite.models.music_vae.language_model import LanguageModel
+from magenta_lite.pipeline import PreparedData
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -351,3 +353,20 @@ def test_units_of_grooves():
         "velocity_error": (63.5, 1),
         "offset_error_ms": (125, 1),
     }
+
+
+def test_data_that_slices_cannot_be_cut_from_is_refused(toy_melodies, toy_drums):
+    melodies = PreparedData(toy_melodies)
+    Codec(chords=True).check(melodies)
+    for codec, folder, options, message in (
+        (Codec(kind="groove"), toy_drums, {}, "holds no grooves: its records have drums"),
+        (Codec(chords=True), toy_drums, {}, "holds no melodies"),
+        (Codec(), toy_melodies, {"steps_per_bar": 12}, "have 12 steps, those of the codec 16 .*prepare data of that"),
+        (Codec(chords=True), toy_melodies, {"chords": "none"}, "prepare it with --chords=infer"),
+    ):
+        data = PreparedData(folder)
+        data.source["options"] |= options
+        with pytest.raises(UserError, match=message):
+            codec.check(data)
+    assert Codec(bars=4).encode({"melody": np.full(32, 40, np.uint8), "name": "short"}).reason == "shorter than 4 bars"
+    assert Codec().encode({"melody": np.zeros(32, np.uint8), "name": "silent"}).reason == "no 2 bars that sound"

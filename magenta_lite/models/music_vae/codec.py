@@ -127,15 +127,10 @@ class Codec:
         """The codec for prepared data, and how many passages its limits touch, by what is done to them.
 
         Raises:
-          UserError: the data is of another kind, or no passage of the train split is long enough.
+          UserError: `check` refuses the data, or no passage of the train split is long enough.
         """
         codec = cls(labels=data.labels, **{"steps_per_bar": data.source["options"]["steps_per_bar"], **options})
-        data.need(*KINDS[codec.kind])
-        if codec.steps_per_bar != data.source["options"]["steps_per_bar"]:
-            raise UserError(
-                f"config.codec.steps_per_bar={codec.steps_per_bar}: the bars of {data.folder} have "
-                f"{data.source['options']['steps_per_bar']} steps"
-            )
+        codec.check(data)
         touched = {}
         for split, lengths in data.lengths.items():
             if short := int((codec.lengths(lengths) == 0).sum()):
@@ -143,6 +138,27 @@ class Codec:
         if not codec.lengths(data.lengths["train"]).any():
             raise UserError(f"no passage of the train split has {codec.bars} bars: give a smaller config.codec.bars")
         return codec, touched
+
+    def check(self, data: Any) -> None:
+        """Refuses prepared data that slices cannot be cut from.
+
+        Raises:
+          UserError: passages are of another kind, their bars have another number of steps, or chords are asked for and
+            the data was prepared without.
+        """
+        for column in (KINDS[self.kind], *([("chord", "chords")] if self.chords else [])):
+            data.need(*column)
+        options = data.source["options"]
+        if options["steps_per_bar"] != self.steps_per_bar:
+            raise UserError(
+                f"the bars of {data.folder} have {options['steps_per_bar']} steps, those of the codec "
+                f"{self.steps_per_bar} (config.codec.steps_per_bar): prepare data of that --metre"
+            )
+        if self.chords and options.get("chords") == "none":
+            raise UserError(
+                f"{data.folder} was prepared without chords, which config.codec.chords=True tells the model: "
+                "prepare it with --chords=infer"
+            )
 
     def lengths(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
         """The steps of a slice, for passages of so many steps; 0 where they are shorter, and refused."""
@@ -177,7 +193,8 @@ class Codec:
         """
         windows = self._sounding(example)
         if not len(windows):
-            return Rejected(f"no {self.bars} bars in which something sounds")
+            short = len(example[self._columns()[0]]) < self.steps
+            return Rejected(f"shorter than {self.bars} bars" if short else f"no {self.bars} bars that sound")
         if rng is None:
             bar = example["bar"] if "bar" in example else windows[_number(example["name"]) % len(windows)]
             return self._encode(example, int(bar), 0, None)

@@ -121,6 +121,10 @@ class Codec:
                         touched[f"{split}: {what}"] = touched.get(f"{split}: {what}", 0) + count
         return codec, {what: count for what, count in touched.items() if count}
 
+    def check(self, data: Any) -> None:
+        """Raises UserError where prepared data holds no pieces of music."""
+        data.need(*self.reads)
+
     def lengths(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
         """The events of a crop, for pieces of these numbers of notes; 0 where they are refused."""
         return np.where(stored > 0, self.crop, 0)

@@ -95,6 +95,10 @@ class Codec:
         n_max = max(int(lengths[fits[split]].max(initial=1)) for split, lengths in data.lengths.items())
         return dataclasses.replace(codec, scale=scale, n_max=n_max, size=float(np.median(sides))), touched
 
+    def check(self, data: Any) -> None:
+        """Raises UserError where prepared data holds no drawings."""
+        data.need(*self.reads)
+
     def lengths(self, stored: NDArray[np.integer]) -> NDArray[np.integer]:
         """The encoded length of sketches of these numbers of points; 0 where they are refused."""
         return np.where(stored <= self.max_points, stored, 0)
