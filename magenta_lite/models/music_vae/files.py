@@ -41,17 +41,20 @@ def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict
     seen: set[bytes] = set()
     others: set[str] = set()
     changes = chords.infer(score) if codec.chords else None
+    if isinstance(changes, Rejected):
+        print(f"{file}: the model is told no chords, since none could be inferred ({changes.reason})")
     for section in sections(score):
         if section.steps_per_bar != codec.steps_per_bar:
             others.add("{}/{}".format(*section.metre))
             continue
+        before = _bars_before(score, section.tick)
         for start, player, columns in _passages(codec, section, score.names):
             if isinstance(changes, chords.Changes):
                 steps = len(columns["melody"])
                 columns["chord"] = chords.per_step(changes, section, score.ticks_per_quarter, start=start, steps=steps)
-            columns = _filled(codec, columns)
+            columns = _fitted(codec, columns)
             for bar in codec.windows({"name": file, **columns}):
-                first = start // codec.steps_per_bar + bar + 1
+                first = before + start // codec.steps_per_bar + bar + 1
                 span = f"bar {first}" if codec.bars == 1 else f"bars {first} to {first + codec.bars - 1}"
                 name = ", ".join(filter(None, [f"{file}: {span}", player]))
                 example = {**columns, "name": name, "label": "", "bar": bar, "qpm": section.qpm}
@@ -62,6 +65,18 @@ def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict
         wanted = {"melody": "melody", "trio": "melody, bass and drums together"}.get(codec.kind, "drums")
         metre = f", which is in {', '.join(sorted(others))}" if others else ""
         yield file, Rejected(f"no {wanted} in bars of {codec.steps_per_bar} sixteenths found in it{metre}")
+
+
+def _bars_before(score: Score, tick: int) -> int:
+    """Bars of the whole piece before a section that begins at a tick, silent ones and those in other metres, too."""
+    count, begin, metre = 0, 0, (4, 4)
+    changes = sorted(score.metre.tolist(), key=lambda change: change[0])
+    for at, numerator, denominator in [*(change for change in changes if change[0] <= tick), (tick, 0, 1)]:
+        if (numerator, denominator) != metre:
+            bar = score.ticks_per_quarter * 4 * metre[0]
+            count += -((begin - at) * metre[1] // bar)
+            begin, metre = at, (numerator, denominator)
+    return count
 
 
 def _passages(
@@ -85,14 +100,24 @@ def _passages(
             yield track.start, "", {"drums": track.masks}
 
 
-def _filled(codec: "Codec", columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A passage with silence behind it, where it is shorter than a slice: a loop whose last bar rests is one, too."""
+def _fitted(codec: "Codec", columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A passage that is meant as one slice, a loop, made as long as one.
+
+    Behind a shorter one is silence, as where its last bar rests, and its last chord goes on. Of a longer one in which
+    nothing begins after a slice's end, what only rings on is cut.
+    """
     missing = codec.steps - len(next(iter(columns.values())))
     if missing <= 0:
-        return columns
+        later = any(
+            (column[codec.steps :] >= (melodies.FIRST_NOTE if name in ("melody", "bass") else 1)).any()
+            for name, column in columns.items()
+            if name not in ("chord", "offset")
+        )
+        return columns if later else {name: column[: codec.steps] for name, column in columns.items()}
     filled = {}
     for name, column in columns.items():
-        filled[name] = np.concatenate([column, np.zeros((missing, *column.shape[1:]), column.dtype)])
+        last = column[-1:] if name == "chord" else np.zeros((1, *column.shape[1:]), column.dtype)
+        filled[name] = np.concatenate([column, np.repeat(last, missing, axis=0)])
         events = np.flatnonzero(column) if name in ("melody", "bass") else np.zeros(0)
         if len(events) and column[int(events[-1])] >= melodies.FIRST_NOTE:
             filled[name][len(column)] = melodies.NOTE_OFF
