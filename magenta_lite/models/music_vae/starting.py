@@ -12,7 +12,7 @@ from magenta_lite.errors import Rejected, UserError
 from magenta_lite.models.music_vae import files
 from magenta_lite.models.music_vae.codec import Codec
 from magenta_lite.models.music_vae.flags import FASTEST, SLOWEST
-from magenta_lite.music import grooves
+from magenta_lite.music import chords, grooves
 from magenta_lite.music.bars import Section, sections
 from magenta_lite.music.notes import DEFAULT_QPM
 
@@ -47,10 +47,14 @@ def tempo(found: Found | None, asked: float | None) -> float:
     given = [float(example.get("qpm", DEFAULT_QPM)) for example, _ in found or []]
     given = [qpm for qpm in given if SLOWEST <= qpm <= FASTEST] or [DEFAULT_QPM]
     if max(given) - min(given) > 0.5:
-        print(
-            f"tempos differ, {min(given):.0f} to {max(given):.0f}: the first slice's is taken, {given[0]:.0f}, or --qpm"
-        )
+        print(f"tempos differ, {min(given):.0f} to {max(given):.0f}: the first, {given[0]:.0f}, is taken, or --qpm")
     return given[0]
+
+
+def chord_names(numbers: NDArray[np.integer]) -> str:
+    """The chords of a slice's steps, each named where it begins: C Am F G."""
+    new = np.append(True, numbers[1:] != numbers[:-1])
+    return " ".join(chords.name(number) for number in numbers[new].tolist())
 
 
 def from_files(codec: Codec, paths: Sequence[str], chosen: Sequence[int] | None) -> Found:
@@ -69,11 +73,15 @@ def from_files(codec: Codec, paths: Sequence[str], chosen: Sequence[int] | None)
             raise UserError(f"{path}: {candidates[0][1].reason}")
         found.append(candidates)
     if chosen is None:
-        for path, candidates in zip(paths, found, strict=True):
-            if len(candidates) > 1:
-                _print_slices(codec, candidates)
-                several = ", one of each file: --slice=0,0" if len(paths) > 1 else ": --slice=0"
-                raise UserError(f"{path} holds {len(candidates):,} slices, listed above: say which to take{several}")
+        several = [(path, candidates) for path, candidates in zip(paths, found, strict=True) if len(candidates) > 1]
+        for path, candidates in several:
+            if len(several) > 1:
+                print(path)
+            _print_slices(codec, candidates)
+        if several:
+            hold = " and ".join(f"{path} holds {len(candidates):,} slices" for path, candidates in several)
+            which = f", one of each file: --slice={','.join('0' * len(paths))}" if len(paths) > 1 else ": --slice=0"
+            raise UserError(f"{hold}, listed above: say which to take{which}")
         chosen = [0] * len(paths)
     elif len(paths) == 1:
         found = found * len(chosen)
@@ -96,7 +104,8 @@ def _print_slices(codec: Codec, candidates: Sequence[tuple[str, Any]]) -> None:
     for number, (name, example) in enumerate(candidates[:LISTED]):
         encoded = codec.encode(example)
         notes = 0 if isinstance(encoded, Rejected) else len(codec.decode(encoded))
-        print(f"{number:5}  {name}, {notes} notes")
+        told = "" if isinstance(encoded, Rejected) or "chord" not in encoded else f", {chord_names(encoded['chord'])}"
+        print(f"{number:5}  {name}, {notes} notes{told}")
     if len(candidates) > LISTED:
         print(f"       and {len(candidates) - LISTED:,} more, up to {len(candidates) - 1}")
 
