@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import types
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 from configs.music_vae import get_config
 from magenta_lite import models, workdirs
 from magenta_lite.checkpoint import Checkpoints
-from magenta_lite.errors import UserError
-from magenta_lite.models.music_vae import modes, sheets, starting
+from magenta_lite.errors import Rejected, UserError
+from magenta_lite.models.music_vae import attributes, modes, sheets, starting
 from magenta_lite.music import chords, grooves, melodies, midi, midi_writing
 from magenta_lite.music.notes import Notes
 from magenta_lite.pipeline import PreparedData
@@ -203,8 +204,59 @@ def test_a_file_of_several_slices_lists_them(of_melodies, tune, tmp_path, capsys
             modes.reconstruct(of_melodies, folder=tmp_path / "e", input=[long], slice=chosen, **QUIET)
     with pytest.raises(UserError, match="3 numbers for 2 files: expected one of each"):
         modes.interpolate(of_melodies, folder=tmp_path / "e", input=tune, slice=[0, 1, 2], **QUIET)
-    with pytest.raises(UserError, match=r"--slice=0,0$"):
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"long.mid holds 3 slices, listed above: say .*--slice=0,0$"):
         modes.interpolate(of_melodies, folder=tmp_path / "e", input=tune, **QUIET)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    with pytest.raises(UserError, match=r"long.mid holds 3 slices and .*long.mid holds 3 slices, .*--slice=0,0$"):
+        modes.interpolate(of_melodies, folder=tmp_path / "e", input=[long, long], **QUIET)
+    assert len(capsys.readouterr().out.splitlines()) == 2 * 4
+
+
+def test_bars_are_those_of_the_whole_file(of_melodies, tmp_path):
+    start = np.arange(22) * 0.5
+    metre = {"metre_time": [0.0, 4.0, 7.0], "metre": [[4, 4], [3, 4], [4, 4]]}
+    piece = Notes(start=start, end=start + 0.5, pitch=60 + np.arange(22), velocity=80, **metre)
+    path = midi_writing.write(piece, tmp_path / "metres.mid")
+    spans = [name.split(": ")[1].split(",")[0] for name, _ in of_melodies.codec.read(path)]
+    assert spans == ["bars 1 to 2", "bars 5 to 6"]
+
+
+def test_a_loop_is_one_slice(of_melodies, of_chords, tmp_path, capsys, monkeypatch):
+    def loop(name, ends):
+        start = np.arange(4.0)
+        piece = Notes(start=start, end=[1, 2, 3, ends], pitch=[60, 64, 67, 72], velocity=80)
+        return str(midi_writing.write(piece, tmp_path / name))
+
+    # Its last note rings on into a third bar.
+    ((example, encoded),) = starting.from_files(of_melodies.codec, [loop("rings.mid", 4.4)], None)
+    assert len(example["melody"]) == 32
+    assert (encoded["tokens"] >= melodies.FIRST_NOTE).sum() == 4
+    # One of a bar: silence, and the chord that was.
+    start = np.repeat([0.0, 1.0], 3)
+    bar = Notes(start=start, end=start + 1, pitch=[60, 64, 67, 60, 64, 67], velocity=80)
+    path = str(midi_writing.write(bar, tmp_path / "bar.mid"))
+    ((_, encoded),) = starting.from_files(of_chords.codec, [path], None)
+    assert set(encoded["chord"].tolist()) == {chords.number("C")}
+    assert (encoded["tokens"][16:] >= melodies.FIRST_NOTE).sum() == 0
+    assert starting.chord_names(np.array([1, 1, 22, 1])) == "C Am C"
+    monkeypatch.setattr(chords, "infer", lambda score: Rejected("for some reason"))
+    starting.from_files(of_chords.codec, [path], None)
+    assert "bar.mid: the model is told no chords" in capsys.readouterr().out
+
+
+def test_a_given_tempo_is_kept(of_melodies, tune, tmp_path, capsys):
+    slow, long = tmp_path / "slow.mid", tune[1]
+    midi_writing.write(melodies.to_notes(np.tile([42, 0, 0, 0], 8).astype(np.uint8), qpm=80.0), slow)
+    found = starting.from_files(of_melodies.codec, [str(slow), long], [0, 1])
+    assert starting.tempo(found[:1], None) == pytest.approx(80, rel=1e-4)
+    assert not capsys.readouterr().out
+    assert starting.tempo(found, None) == pytest.approx(80, rel=1e-4)
+    assert "tempos differ, 80 to 120: the first, 80, is taken" in capsys.readouterr().out
+    assert (starting.tempo(found, 90.0), starting.tempo(None, None)) == (90.0, 120.0)
+    modes.reconstruct(of_melodies, folder=tmp_path / "out", input=[str(slow)], temperature=(0.0,), **QUIET)
+    for name in ("000", "given-000"):
+        assert float(read(tmp_path / "out" / f"{name}.mid").tempo_qpm[0]) == pytest.approx(80, rel=1e-4)
 
 
 def test_ways_end_where_reconstructions_are(of_melodies, tune, tmp_path):
@@ -216,24 +268,39 @@ def test_ways_end_where_reconstructions_are(of_melodies, tune, tmp_path):
         assert ours.read_bytes() == theirs.read_bytes()
     # Nothing given: between samples of the prior; of four, a grid.
     modes.interpolate(of_melodies, folder=tmp_path / "grid", corners=4, steps=2, **options)
-    assert names(tmp_path / "grid", "mid") == [f"{number:03d}.mid" for number in range(4)]
+    assert names(tmp_path / "grid", "mid") == [*(f"{number:03d}.mid" for number in range(4)), "way-0.mid", "way-1.mid"]
+    lower = [read(tmp_path / "grid" / f"{stem}.mid") for stem in ("002", "003", "way-1")]
+    np.testing.assert_array_equal(lower[2].pitch, np.concatenate([lower[0].pitch, lower[1].pitch]))
     modes.arithmetic(of_melodies, folder=tmp_path / "sum", items=[0, 0, 1], n=2, **options)
     assert (tmp_path / "sum" / "000.mid").read_bytes() == (tmp_path / "ends" / "001.mid").read_bytes()
 
 
 def test_an_attribute_is_added_and_measured(of_melodies, tmp_path, capsys):
     folder = tmp_path / "out"
-    options = {"items": [0, 1], "amount": (-1.0, 0.0, 2.0), "temperature": (0.0,), "examples": 40, **QUIET}
+    options = {
+        "items": [0, 1],
+        "amount": (-1.0, 0.0, 2.0),
+        "temperature": (0.0,),
+        "examples": 40,
+        "qpm": 120.0,
+        **QUIET,
+    }
     modes.attribute(of_melodies, folder=folder, attribute="average_interval", **options)
     assert len(names(folder, "mid")) == 2 + 3 * 2
     titles = capsys.readouterr().out.splitlines()
     assert [title.split(",")[0] for title in titles] == [f"{one} x average_interval" for one in ("-1", "+0", "+2")]
-    modes.reconstruct(of_melodies, folder=tmp_path / "same", items=[0, 1], temperature=(0.0,), **QUIET)
+    modes.reconstruct(of_melodies, folder=tmp_path / "same", **start)
     assert (folder / "002.mid").read_bytes() == (tmp_path / "same" / "000.mid").read_bytes()
     page = (folder / "page.html").read_text()
     pitches = read(folder / "003.mid").pitch.astype(int)
     intervals = np.abs(np.diff(pitches))
     assert f"003: {intervals.mean() if len(intervals) else 0:.3g}<" in page
+    assert "other data" not in "".join(titles)
+    other = types.SimpleNamespace(**{**vars(of_melodies), "starting_examples": of_melodies.starting_examples})
+    other.workdir = tmp_path
+    (tmp_path / "source.json").write_text('{"digest": "other"}')
+    assert len(attributes.training(other, None, 8)) == 8
+    assert f"is other data than {tmp_path} was trained on" in capsys.readouterr().out
     for flags, expected in (
         ({"attribute": "note_densty"}, "--attribute=note_densty: did you mean 'note_density'?"),
         ({"training_dir": str(tmp_path / "none")}, "none, the data of this run, is not there"),
@@ -368,6 +435,12 @@ def test_the_gallery_can_be_heard(of_melodies, tmp_path):
         (modes.interpolate, {"way": "curved"}, "--way=curved: expected slerp or lerp"),
         (modes.interpolate, {"corners": 3}, "--corners=3: expected 2"),
         (modes.interpolate, {"items": [0, 1, 0]}, "between 2 slices or 4, not 3"),
+        (modes.interpolate, {"items": [0, 1], "corners": 4}, "--corners=4, but 2 slices are given"),
+        (modes.interpolate, {"items": [0, 1, 0, 1], "corners": 2}, "--corners=2, but 4 slices are given"),
+        (modes.interpolate, {"corners": 4, "steps": 65}, "65 steps x 65 rows = 4,225: a sheet has at most 4,096"),
+        (modes.generate, {"n": 2049, "temperature": (0.1, 1.0)}, "2,049 slices x 2 temperatures = 4,098: a sheet has"),
+        (modes.reconstruct, {"items": [0] * 5000, "temperature": (0.1,)}, "5,000 slices: a sheet has at most 4,096"),
+        (modes.attribute, {"n": 2000, "amount": (0.0, 1.0, 2.0)}, "2,000 slices x 3 amounts = 6,000"),
         (modes.arithmetic, {"items": [0, 1]}, "takes 3 slices, not 2"),
         (modes.attribute, {"amount": ()}, "--amount= is empty"),
         (modes.attribute, {"amount": (1.0, float("nan"))}, "--amount=nan: expected -1000 to 1000"),

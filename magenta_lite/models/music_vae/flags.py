@@ -10,7 +10,7 @@ MOST = 4096
 """Slices of a sheet at most."""
 
 
-SLOWEST, FASTEST = 10.0, 1000.0
+SLOWEST, FASTEST = 10, 1000
 """Quarter notes a minute."""
 
 AMOUNT = 1000.0

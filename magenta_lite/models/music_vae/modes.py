@@ -3,8 +3,11 @@
 temperature: >= 0, several are compared with the same noise; 0 is greedy. chords: what a model that is told chords is
 told, each for an equal part of the slice (--chords=C,Am,F,G); else what the examples say. Where to start: input, MIDI
 files, and slice, which of their slices, by the numbers that are listed where there are several; or items, examples that
-the workdir keeps, or that data_dir, prepared data, has in a split. qpm: quarter notes a minute. audio: WAV files too,
-by the built-in synthesizer or a soundfont.
+the workdir keeps, or that data_dir, prepared data, has in a split. qpm: quarter notes a minute; else the tempo of
+what is given, or 120. audio: WAV files too, by the built-in synthesizer or a soundfont.
+
+--chords with given slices re-harmonises them: the encoder hears each with its own chords, those of the example or those
+inferred in the file, and the decoder is told the chords asked for.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ from magenta_lite.errors import UserError, nearest
 from magenta_lite.models.music_vae import attributes, flags, output, starting
 from magenta_lite.models.music_vae.model import CONTINUES_NOT
 from magenta_lite.models.music_vae.sheets import Maker, title
-from magenta_lite.models.music_vae.starting import Arrays
+from magenta_lite.music.notes import Notes
 from magenta_lite.sampler import Sampler
 from magenta_lite.sheet import Item, Sheet
 
@@ -36,7 +39,7 @@ def generate(
     items: list[int] | None = None,
     data_dir: str | None = None,
     split: str = "test",
-    qpm: float = 120.0,
+    qpm: float | None = None,
     audio: bool = True,
     soundfont: str | None = None,
     sample_rate: int = 44100,
@@ -46,12 +49,13 @@ def generate(
     A model that is told the hits of a groove gets those of one that is given (input or items), or of a kept example.
     """
     flags.check(**locals())
-    make = Maker(sampler, seed, qpm, chords)
+    flags.at_most(slices=n, temperatures=len(temperature))
     found = None
     if "hits" in sampler.conditions:
-        found = _start(sampler, 1, input, slice, items, data_dir, split)
+        found = starting.start(sampler, 1, input, slice, items, data_dir, split)
     elif any(value is not None for value in (input, items, data_dir)):
         raise UserError("nothing is given to new slices, unless a model is told hits: reconstruct or interpolate it")
+    make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
     given = [] if found is None else [make.given(found[0][1], f"the hits of {found[0][0]['name']}")]
     told = make.told(n, None if found is None else [found[0][1]])
     rows = [[*given, *make.draw(n, None, told, t)] for t in temperature]
@@ -73,7 +77,7 @@ def reconstruct(
     items: list[int] | None = None,
     data_dir: str | None = None,
     split: str = "test",
-    qpm: float = 120.0,
+    qpm: float | None = None,
     audio: bool = True,
     soundfont: str | None = None,
     sample_rate: int = 44100,
@@ -83,8 +87,10 @@ def reconstruct(
     posterior: z is its mean, or a sample of it.
     """
     flags.check(**locals())
-    found = _start(sampler, n, input, slice, items, data_dir, split)
-    rows = Maker(sampler, seed, qpm, chords).reconstructions(found, temperature, posterior)
+    found = starting.start(sampler, n, input, slice, items, data_dir, split)
+    flags.at_most(slices=len(found), temperatures=len(temperature))
+    make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
+    rows = make.reconstructions(found, temperature, posterior)
     sheet = Sheet(rows, row_titles=[str(example["name"]) for example, _ in found])
     _write(sampler, sheet, folder, "Reconstructions", audio, soundfont, sample_rate)
 
@@ -95,7 +101,7 @@ def interpolate(
     folder: Path,
     steps: int = 9,
     way: str = "slerp",
-    corners: int = 2,
+    corners: int | None = None,
     temperature: tuple[float, ...] = (0.1,),
     seed: int = 0,
     chords: list[str] | None = None,
@@ -104,7 +110,7 @@ def interpolate(
     items: list[int] | None = None,
     data_dir: str | None = None,
     split: str = "test",
-    qpm: float = 120.0,
+    qpm: float | None = None,
     audio: bool = True,
     soundfont: str | None = None,
     sample_rate: int = 44100,
@@ -112,22 +118,26 @@ def interpolate(
     """The way from one slice to another in `steps`, ends included, and way.mid: all of it, one step after the other.
 
     Between two MIDI files (--input=a.mid,b.mid), slices of one (--slice=0,7) or examples (--items=3,17); where nothing
-    is given, between two samples of the prior, or, with corners=4, four. Four slices make a grid of steps x steps.
-    way: slerp, along the sphere, or lerp, straight.
+    is given, between two samples of the prior, or, with corners=4, four. Four slices make a grid of steps x steps, each
+    row of it a way. way: slerp, along the sphere, or lerp, straight.
     """
     flags.check(**locals())
-    found = None
+    found, count = None, corners or 2
     if any(value is not None for value in (input, items, data_dir)):
-        found = _start(sampler, corners, input, slice, items, data_dir, split)
-        if len(found) not in (2, 4):
-            raise UserError(f"interpolation goes between 2 slices or 4, not {len(found)}")
-    make = Maker(sampler, seed, qpm, chords)
+        found = starting.start(sampler, count, input, slice, items, data_dir, split)
+        count = len(found)
+        if count not in (2, 4):
+            raise UserError(f"interpolation goes between 2 slices or 4, not {count}")
+        if corners not in (None, count):
+            raise UserError(f"--corners={corners}, but {count} slices are given: leave it out, or give {corners}")
+    flags.at_most(steps=steps, rows=steps if count == 4 else 1, temperatures=len(temperature))
+    make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
     rows: list[list[Item]] = []
-    titles, ways = [], {}
+    titles: list[str] = []
+    ways: dict[int, Notes] = {}
     for t in temperature:
-        lines, whole = make.way(found, corners, steps, way, t)
-        if whole is not None:
-            ways[len(rows)] = whole
+        lines, wholes = make.way(found, count, steps, way, t)
+        ways |= dict(enumerate(wholes, len(rows)))
         rows += lines
         titles += [title(t), *[""] * (len(lines) - 1)]
     sheet = Sheet(rows, row_titles=titles)
@@ -147,17 +157,18 @@ def arithmetic(
     items: list[int] | None = None,
     data_dir: str | None = None,
     split: str = "test",
-    qpm: float = 120.0,
+    qpm: float | None = None,
     audio: bool = True,
     soundfont: str | None = None,
     sample_rate: int = 44100,
 ) -> None:
     """a - b + c: the difference of two slices added to a third in latent space, and n samples of the result."""
     flags.check(**locals())
-    found = _start(sampler, 3, input, slice, items, data_dir, split)
+    flags.at_most(slices=n, temperatures=len(temperature))
+    found = starting.start(sampler, 3, input, slice, items, data_dir, split)
     if len(found) != 3:
         raise UserError(f"a - b + c takes 3 slices, not {len(found)}: name them by --items=3,17,5")
-    make = Maker(sampler, seed, qpm, chords)
+    make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
     a, b, c = make.points(found, 3)
     told = make.told(n, [found[2][1]])
     given = [make.given(encoded, name) for name, (_, encoded) in zip("abc", found, strict=True)]
@@ -183,7 +194,7 @@ def attribute(
     data_dir: str | None = None,
     split: str = "test",
     training_dir: str | None = None,
-    qpm: float = 120.0,
+    qpm: float | None = None,
     audio: bool = True,
     soundfont: str | None = None,
     sample_rate: int = 44100,
@@ -200,11 +211,13 @@ def attribute(
         raise UserError(f"--attribute={attribute}: {nearest(attribute, known)}")
     found = None
     if any(value is not None for value in (input, items, data_dir)):
-        found = _start(sampler, n, input, slice, items, data_dir, split)
-    make, measure = Maker(sampler, seed, qpm, chords), known[attribute]
+        found = starting.start(sampler, n, input, slice, items, data_dir, split)
+    count = n if found is None else len(found)
+    flags.at_most(slices=count, amounts=len(amount), temperatures=len(temperature))
+    make, measure = Maker(sampler, seed, starting.tempo(found, qpm), chords), known[attribute]
     z = make.points(found, n)
     told = make.told(len(z), None if found is None else [encoded for _, encoded in found])
-    training = _training(sampler, training_dir, examples)
+    training = attributes.training(sampler, training_dir, examples)
     vectors = attributes.vectors(sampler, training)
     if attribute not in vectors:
         raise UserError(f"--attribute={attribute}: all {len(training)} slices of the training data have the same")
@@ -294,13 +307,13 @@ def gallery(
     temperature: tuple[float, ...] = (0.2, 0.5, 1.0),
     seed: int = 0,
     chords: list[str] | None = None,
-    qpm: float = 120.0,
+    qpm: float | None = None,
     sample_rate: int = 44100,
 ) -> None:
     """One page to see and hear, gallery.html: new slices, reconstructions, and the way from one slice to another."""
     flags.check(**locals())
-    make = Maker(sampler, seed, qpm, chords)
-    found = _start(sampler, 3, None, None, None, None, "test")
+    found = starting.start(sampler, 3, None, None, None, None, "test")
+    make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
     told = make.told(3, [found[0][1]])
     rows = [make.draw(3, None, told, t) for t in temperature]
     titles = [f"New slices, {title(t)}" for t in temperature]
@@ -312,8 +325,8 @@ def gallery(
     titles += [f"Again: {example['name']}" for example, _ in found]
     ways = {}
     if len(found) > 1:
-        lines, whole = make.way(found[:2], 2, 7, "slerp", temperature[0])
-        ways = {} if whole is None else {len(rows): whole}
+        lines, wholes = make.way(found[:2], 2, 7, "slerp", temperature[0])
+        ways = {len(rows): wholes[0]}
         texts[len(rows)] = "From one slice to another, in even steps through the latent space."
         rows += lines
         titles.append(f"A way, {title(temperature[0])}")
@@ -332,6 +345,7 @@ def _performances(
     seed: int,
     qpm: float | None,
 ) -> Sheet:
+    flags.at_most(performances=n, temperatures=len(temperature))
     make = Maker(sampler, seed, beat.qpm if qpm is None else qpm)
     rows = []
     for t in temperature:
@@ -340,29 +354,6 @@ def _performances(
         if keep_hits and missing:
             print(f"{title(t)}: {missing} of {n * int((beat.velocity > 0).sum())} hits are kept, left out by the model")
     return Sheet(rows, row_titles=[f"{Path(path).name}, {title(t)}" for t in temperature])
-
-
-def _start(
-    sampler: Sampler,
-    count: int,
-    input: list[str] | None,
-    slice: list[int] | None,
-    items: list[int] | None,
-    data_dir: str | None,
-    split: str,
-) -> starting.Found:
-    """(example, its encoding) of what a person gave, or of `count` examples evenly spread."""
-    if input is not None:
-        return starting.from_files(sampler.codec, input, slice)
-    return sampler.starting_examples(input=None, items=items, data_dir=data_dir, split=split, count=count)
-
-
-def _training(sampler: Sampler, folder: str | None, count: int) -> list[Arrays]:
-    folder = folder or str(sampler.config.data.dir)
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}, the data of this run, is not there: say where it is by --training_dir")
-    found = sampler.starting_examples(input=None, items=None, data_dir=folder, split="train", count=count)
-    return attributes.training_slices(sampler.codec, [example for example, _ in found], count)
 
 
 def _write(

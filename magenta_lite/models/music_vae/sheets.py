@@ -33,7 +33,8 @@ class Maker:
         return self.sampler.codec.decode({**arrays, "qpm": np.asarray(self.qpm)})
 
     def given(self, encoded: Arrays, caption: str = "given") -> Item:
-        return Item(self.decode(encoded), caption, sampled=False)
+        words = f"{caption}, {starting.chord_names(encoded['chord'])}" if "chord" in encoded else caption
+        return Item(self.decode(encoded), words, sampled=False)
 
     def sample(
         self, count: int, z: NDArray | None, told: Arrays, temperature: float, together: bool = False
@@ -88,10 +89,10 @@ class Maker:
 
     def way(
         self, found: Found | None, corners: int, steps: int, kind: str, temperature: float
-    ) -> tuple[list[list[Item]], Notes | None]:
+    ) -> tuple[list[list[Item]], list[Notes]]:
         """Rows: the way between two slices, with them where they were given, or a grid between four.
 
-        And all of a way as one piece. What the model is told is what the nearest of the slices says.
+        And of each row all of it as one piece. What the model is told is what the nearest of the slices says.
         """
         z, between = self.points(found, corners), WAYS[kind]
         parts = [float(part) for part in np.linspace(0, 1, steps)]
@@ -103,11 +104,13 @@ class Maker:
             captions += [f"{down:.2g}, {across:.2g}" if len(z) == 4 else f"{across:.2g}" for across in parts]
         told = self.told(len(path), None if found is None else [found[number][1] for number in nearest])
         made = self.draw(len(path), np.stack(path), told, temperature, captions, together=True)
-        if len(z) == 4:
-            return [made[first : first + steps] for first in range(0, len(made), steps)], None
-        ends = [] if found is None else [self.given(encoded) for _, encoded in found]
-        whole = files.one_after_another([item.value for item in made], self.sampler.codec.steps * 15 / self.qpm)
-        return [[*ends[:1], *made, *ends[1:]]], whole
+        rows = [made[begin : begin + steps] for begin in range(0, len(made), steps)]
+        seconds = self.sampler.codec.steps * 15 / self.qpm
+        wholes = [files.one_after_another([item.value for item in row], seconds) for row in rows]
+        if len(z) == 2 and found is not None:
+            first, last = (self.given(encoded) for _, encoded in found)
+            rows = [[first, *made, last]]
+        return rows, wholes
 
     def performances(self, beat: Beat, keep_hits: bool, count: int, temperature: float) -> tuple[list[Item], int]:
         """A beat, and `count` performances of it; and how many hits the model had left out of all.
