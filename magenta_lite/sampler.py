@@ -65,7 +65,8 @@ class Sampler:
         """Draws `count` samples; sample i depends on (seed, i) and its own inputs alone.
 
         temperature: >= 0, one for all or [count]. z: [count, Z] or None for the prior. prime: encoded beginnings, one
-        for each. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only inputs differ.
+        for each, or none. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only inputs
+        differ.
         at_once: samples drawn by one call at most (CHUNK). more: what else the family's model takes: arrays [count] and
         None are handed on row by row, other values become a part of the program.
         """
@@ -74,7 +75,7 @@ class Sampler:
         options: dict[str, Any] = {
             "temperature": np.broadcast_to(np.asarray(temperature, np.float32), (count,)),
             "z": z,
-            "prime": None if prime is None else _stack(prime),
+            "prime": _stack(prime) if prime else None,
             "condition": condition or None,
         }
         options |= {name: value for name, value in more.items() if value is None or isinstance(value, np.ndarray)}

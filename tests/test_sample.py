@@ -156,7 +156,7 @@ def test_arithmetic_of_a_minus_a_plus_c_is_c(sampler):
 
 def test_chunks_do_not_change_samples(sampler, monkeypatch):
     condition = {"label": np.arange(9, dtype=np.int32) % 2}
-    whole = sampler.sample(9, seed=1, temperature=0.7, condition=condition)
+    whole = sampler.sample(9, seed=1, temperature=0.7, condition=condition, prime=[])
     monkeypatch.setattr("magenta_lite.sampler.CHUNK", 4)
     chunked = sampler.sample(9, seed=1, temperature=0.7, condition=condition)
     for a, b in zip(whole, chunked, strict=True):
