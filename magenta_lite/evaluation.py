@@ -42,7 +42,7 @@ class Split:
     """
 
     def __init__(self, sampler: Sampler, folder: str, name: str):
-        """Raises UserError: no prepared data, or of another kind, no such split, no example taken, or unknown classes."""
+        """Raises UserError: no data, or of another kind, no such split, no example taken, or unknown classes."""
         config, self.codec = sampler.config, sampler.codec
         self.data = pipeline.PreparedData(folder, config.data.build if folder == config.data.dir else "")
         self.codec.check(self.data)

@@ -2,9 +2,10 @@
 
 Slices are those windows of a passage that lie side by side from its first bar on, that sound, and of equal ones of a
 passage one; nothing is transposed. (The original counts windows that slide by a bar, of each piece at most five at
-random. Side by side every bar counts once, at a half, or for 16 bars a sixteenth, of the cost.) What a melody holds
-into a slice is no part of it. The model is told the chords or hits of the slice, where it was trained with them, and
-z is drawn from the posterior, once, as in the paper. Steps are sixteenth notes.
+random. Side by side no bar counts twice, at a half, or for 16 bars a sixteenth, of the cost. Not at all count bars
+that are left over at a passage's end, those of silent windows, and those of a window that comes again.) What a melody
+holds into a slice is no part of it. The model is told the chords or hits of the slice, where it was trained with them,
+and z is drawn from the posterior, once, as in the paper. Steps are sixteenth notes.
 
 likelihood
   teacher_forced             each step is told after those before it, as they are
@@ -15,8 +16,9 @@ likelihood
   sampled                    the slice is decoded from z at T = 1, each step after those drawn (the paper's "sampling")
   argmax                     the same at T = 0, always the likeliest
   z_swapped_teacher_forced, z_swapped_sampled
-                             told and decoded with the z of another slice: all are paired at random. As good as with its
-                             own z, and z says nothing (posterior collapse)
+                             told and decoded with the z of another slice: all are paired at random, with one of another
+                             passage, where none has more than half of them. As good as with its own z, and z says
+                             nothing (posterior collapse)
   z_zero_teacher_forced, z_zero_sampled
                              with z = 0, the prior's mean
   latent                     z itself
@@ -74,7 +76,8 @@ interpolation: from one slice of the split to another, in 11 points t = 0, 0.1, 
   hamming_step               the same between neighbours on the way, 10 numbers
   language_model_nats        a step's cost by 5-grams (LANGUAGE MODEL, below) of training slices, which know nothing of
                              the network; of a trio the sum of its streams
-  language_model_relative    that cost over the ends' own, (1 - t) first + t second; 1 is as likely as real slices
+  language_model_relative    mean cost over the mean of the ends' own, (1 - t) first + t second; 1 is as likely as real
+                             slices
   elbo_nats_per_step         by the network itself; of a groove there is none
   rise                       mean cost at t = 0.1 to 0.9 less that at t = 0 and 1, of both costs in nats a step: what is
                              decoded at T = 0 is likelier than real slices, at its ends too

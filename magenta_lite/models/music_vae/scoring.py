@@ -64,6 +64,20 @@ def encoded(codec: Codec, example: Example, bar: int) -> Arrays:
     return arrays
 
 
+def paired(passages: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random order of slices, of which the 1st and 2nd, the 3rd and 4th, ... are of different passages.
+
+    passages: [n], the number of each slice's. Where one has more than half of them, some of its own meet.
+    """
+    count, half = len(passages), len(passages) // 2
+    order = rng.permutation(count)
+    # By passage, these in random order: what lies half of all apart is of the same one only if that is longer.
+    places = rng.permutation(passages.max() + 1)[passages[order]]
+    order = order[np.argsort(places, kind="stable")]
+    pairs = np.stack([order[:half], order[half : 2 * half]], axis=1)
+    return np.concatenate([rng.permutation(rng.permuted(pairs, axis=1)).ravel(), order[2 * half :]])
+
+
 def score(
     model: Model,
     passages: Sequence[Example],
@@ -74,13 +88,14 @@ def score(
 ) -> Sums:
     """Scores all slices of passages that `apart` finds, at least one; rows: slices of a batch, an even number.
 
-    Slices come in random order, two and two, and these exchange z; what is drawn depends on (seed, place in the order).
-    So the number of rows changes the result by rounding alone.
+    Slices come in random order, two and two (`paired`), and these exchange z; what is drawn depends on (seed, place in
+    the order). So the number of rows changes the result by rounding alone.
     """
     rows = rows or ROWS.get(jax.default_backend(), 256)
     slices = [(number, bar) for number, one in enumerate(passages) for bar in apart(model.codec, one)]
-    order = np.random.default_rng([seed, 6]).permutation(len(slices))
-    of_passage = np.array([slices[place][0] for place in order], np.int64)
+    numbers = np.array([number for number, _ in slices], np.int64)
+    order = paired(numbers, np.random.default_rng([seed, 6]))
+    of_passage = numbers[order]
     graph, state = nnx.split(model)
 
     @jax.jit
