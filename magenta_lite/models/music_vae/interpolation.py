@@ -60,7 +60,10 @@ def cost(models: list[LanguageModel], slices: NDArray[np.integer]) -> NDArray[np
 
 
 def relative(costs: NDArray[np.float64], ends: NDArray[np.float64]) -> list[float]:
-    """Mean over P ways of the cost at each point over that of the ends, weighted as it is near: [P, points], [P, 2]."""
+    """At each point the mean cost of P ways over the mean of their ends', weighted as they are near.
+
+    A ratio of means, so that no way with cheap ends weighs more. costs: [P, points]; ends: [P, 2], above 0.
+    """
     expected = (1 - POINTS) * ends[:, :1] + POINTS * ends[:, 1:]
     return (costs.mean(axis=0) / expected.mean(axis=0)).tolist()
 
