@@ -50,6 +50,7 @@ def main(
     _check(workdirs, samples, temperature, seed, out)
     columns = grouped(workdirs)
     titles = _titles(columns, names)
+    facts = {workdir: _facts(Path(workdir), checkpoint, split) for workdir in workdirs}
     found: dict[str, dict[str, Any]] = {}
     for workdir in workdirs:
         print(f"{workdir}:", file=sys.stderr, flush=True)
@@ -62,7 +63,7 @@ def main(
             seed=seed,
             tell=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
         )
-        found[workdir]["run"] = _facts(Path(workdir), checkpoint, found[workdir]["evaluated"]["step"])
+        found[workdir]["run"] = facts[workdir]
     values = {
         title: summary([found[workdir] for workdir in column]) for title, column in zip(titles, columns, strict=True)
     }
@@ -119,7 +120,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, flo
     table: dict[str, dict[str, dict[str, float]]] = {"run": {"runs": {"mean": len(runs)}}}
     leaves = [dict(_leaves({name: one[name] for name in one if name not in _NO_NUMBERS})) for one in runs]
     errors = dict(_leaves({"likelihood": runs[0]["standard_error"]})) if len(runs) == 1 else {}
-    for row in leaves[0]:
+    for row in dict.fromkeys(row for one in leaves for row in one):
         values = [one[row] for one in leaves if one.get(row) is not None]
         if not values:
             continue
@@ -170,15 +171,23 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def _facts(workdir: Path, checkpoint: str, step: int) -> dict[str, float | None]:
-    """What the group "run" tells."""
+def _facts(workdir: Path, checkpoint: str, split: str) -> dict[str, float | None]:
+    """What the group "run" tells.
+
+    Raises:
+      UserError: the run cannot be evaluated, or what is now in its data's folder is not what it was trained on.
+    """
     import jax
     from flax import nnx
 
-    from magenta_lite import logs
+    from magenta_lite import evaluation, logs
+    from magenta_lite.errors import UserError
     from magenta_lite.sampler import Sampler
 
     player = Sampler(workdir, checkpoint)
+    step, folder = player.step, player.config.data.dir
+    if not evaluation.Split(player, folder, split).own:
+        raise UserError(f"{folder} is not the data that {workdir} was trained on: prepare that again")
     rates = [(at, rate) for at, rate in logs.read(workdir, "train", "examples_per_second") if at <= step and rate > 0]
     edges = itertools.pairwise([0, *(at for at, _ in rates)])
     seconds = sum((b - a) * player.config.batch_size / rate for (a, b), (_, rate) in zip(edges, rates, strict=True))
