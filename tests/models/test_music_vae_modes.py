@@ -12,7 +12,7 @@ from frame import ONE_DEVICE, run
 from PIL import Image
 
 from configs.music_vae import get_config
-from magenta_lite import models, workdirs
+from magenta_lite import models, sampler, workdirs
 from magenta_lite.checkpoint import Checkpoints
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.models.music_vae import attributes, modes, sheets, starting
@@ -22,13 +22,23 @@ from magenta_lite.pipeline import PreparedData
 from magenta_lite.sampler import Sampler
 from magenta_lite.training import State
 
-pytestmark = pytest.mark.usefixtures("quick_to_compile")
+pytestmark = pytest.mark.usefixtures("quick_to_compile", "few_programs")
 
 QUIET = {"audio": False}
 
 
+@pytest.fixture(scope="module")
+def few_programs():
+    """Samples and posteriors of eight, whatever is asked for: compiling takes nearly all of the time."""
+    size, stack = sampler._size, sampler._stack
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampler, "_size", lambda count: max(8, size(count)))
+        patch.setattr(sampler, "_stack", lambda encoded, rows=None: stack(encoded, rows and max(8, rows)))
+        yield
+
+
 def untrained(folder, data, **codec):
-    """A workdir with a tiny model, as training writes it."""
+    """The sampler of a workdir with a tiny model, as training writes it."""
     config = get_config("tiny")
     config.data.dir = str(data)
     config.codec.transpose = 0
@@ -41,42 +51,39 @@ def untrained(folder, data, **codec):
     checkpoints = Checkpoints(folder)
     checkpoints.save_best(State(nnx.split(made, nnx.Param)[1], {"count": jnp.zeros(())}, jnp.asarray(1)), {"loss": 1.0})
     checkpoints.close()
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "build", lambda *_: made)
+        return Sampler(folder)
 
 
 @pytest.fixture(scope="module")
-def melody_run(tmp_path_factory, toy_melodies):
+def of_melodies(tmp_path_factory, toy_melodies):
     return untrained(tmp_path_factory.mktemp("runs") / "melodies", toy_melodies)
 
 
 @pytest.fixture(scope="module")
-def of_melodies(melody_run):
-    return Sampler(melody_run)
-
-
-@pytest.fixture(scope="module")
 def of_chords(tmp_path_factory, toy_melodies):
-    return Sampler(untrained(tmp_path_factory.mktemp("runs") / "chords", toy_melodies, chords=True))
+    return untrained(tmp_path_factory.mktemp("runs") / "chords", toy_melodies, chords=True)
 
 
 @pytest.fixture(scope="module")
 def humanizing(tmp_path_factory, toy_grooves):
     folder = tmp_path_factory.mktemp("runs") / "humanize"
-    return Sampler(untrained(folder, toy_grooves, kind="groove", groove_input="humanize"))
+    return untrained(folder, toy_grooves, kind="groove", groove_input="humanize")
 
 
 @pytest.fixture(scope="module")
 def tapping(humanizing):
     """The same model, given taps: only the codec differs."""
-    sampler = copy.copy(humanizing)
-    sampler.codec = dataclasses.replace(humanizing.codec, groove_input="tap_fixed_velocity")
-    return sampler
+    other = copy.copy(humanizing)
+    other.codec = dataclasses.replace(humanizing.codec, groove_input="tap_fixed_velocity")
+    return other
 
 
 @pytest.fixture(scope="module")
 def told_hits(tmp_path_factory, toy_grooves):
     folder = tmp_path_factory.mktemp("runs") / "hits"
-    return Sampler(untrained(folder, toy_grooves, kind="groove", groove_input="hits_control"))
+    return untrained(folder, toy_grooves, kind="groove", groove_input="hits_control")
 
 
 @pytest.fixture
@@ -107,9 +114,10 @@ def names(folder, kind):
     return sorted(path.name for path in folder.glob(f"*.{kind}"))
 
 
-def test_a_way_is_found_before_the_generic_mode_and_can_be_heard(melody_run, tmp_path):
+def test_a_way_is_found_before_the_generic_mode_and_can_be_heard(of_melodies, tmp_path):
     flags = ["--mode=interpolate", "--steps=3", "--items=0,1", "--qpm=90", "--sample_rate=8000", "--temperature=0.3"]
-    done = run("sample.py", f"--workdir={melody_run}", *flags, f"--out={tmp_path / 'out'}", env=ONE_DEVICE)
+    quick = {**ONE_DEVICE, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    done = run("sample.py", f"--workdir={of_melodies.workdir}", *flags, f"--out={tmp_path / 'out'}", env=quick)
     assert done.returncode == 0, done.stderr
     stems = ["000", "001", "002", "given-000", "given-001", "way"]
     for kind, more in (("mid", []), ("wav", []), ("png", ["rolls"])):
@@ -277,14 +285,8 @@ def test_ways_end_where_reconstructions_are(of_melodies, tune, tmp_path):
 
 def test_an_attribute_is_added_and_measured(of_melodies, tmp_path, capsys):
     folder = tmp_path / "out"
-    options = {
-        "items": [0, 1],
-        "amount": (-1.0, 0.0, 2.0),
-        "temperature": (0.0,),
-        "examples": 40,
-        "qpm": 120.0,
-        **QUIET,
-    }
+    start = {"items": [0, 1], "temperature": (0.0,), "qpm": 120.0, **QUIET}
+    options = {"amount": (-1.0, 0.0, 2.0), "examples": 40, **start}
     modes.attribute(of_melodies, folder=folder, attribute="average_interval", **options)
     assert len(names(folder, "mid")) == 2 + 3 * 2
     titles = capsys.readouterr().out.splitlines()
@@ -399,12 +401,12 @@ def test_a_model_that_is_told_hits_gets_those_of_a_groove(told_hits, tmp_path, m
 
 def test_beats_go_to_models_that_were_trained_for_them(humanizing, of_melodies, tmp_path):
     path, _ = beat_file(tmp_path / "beat.mid")
-    for sampler, mode, expected in (
+    for given, mode, expected in (
         (of_melodies, modes.humanize, "--mode=humanize needs .*groove_input=humanize: this one has kind=melody"),
         (humanizing, modes.tap, "--mode=tap needs .* this one has config.codec.groove_input=humanize"),
     ):
         with pytest.raises(UserError, match=expected):
-            mode(sampler, folder=tmp_path, input=path)
+            mode(given, folder=tmp_path, input=path)
     waltz = Notes(start=[0.0], end=[0.1], pitch=[36], velocity=90, is_drum=True, metre_time=[0.0], metre=[[3, 4]])
     with pytest.raises(UserError, match="no drums in bars of 16 sixteenths, only the parts in 3/4"):
         starting.beat(humanizing.codec, str(midi_writing.write(waltz, tmp_path / "waltz.mid")))
