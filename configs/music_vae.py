@@ -66,7 +66,7 @@ _SHORT = {**_HOUR, "model.encoder_layers": (256,), "model.decoder_layers": (256,
 # Decoders of about as many parameters, behind the same encoder.
 _SIXTEEN = {
     **_HOUR,
-    "num_steps": 1200,
+    "num_steps": 800,
     "evaluate_every": 200,
     "save_every": 200,
     "batch_size": 32,
