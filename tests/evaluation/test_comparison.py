@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -14,31 +15,39 @@ import compare
 from magenta_lite import evaluation, models, pipeline, workdirs
 from magenta_lite.checkpoint import Checkpoints
 from magenta_lite.errors import UserError
+from magenta_lite.sampler import Sampler
 from magenta_lite.training import State
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
-@pytest.fixture(scope="session")
-def make_run(tmp_path_factory, toy_melodies):
-    """A workdir of a model that was not trained at all, and says it was."""
-    folder = tmp_path_factory.mktemp("runs")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, toy_melodies):
+    """A workdir of a model that was not trained at all, and says it was, and that it was resumed."""
+    folder = tmp_path_factory.mktemp("runs") / "flat"
+    config = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"]("tiny")
+    small = {"data.dir": str(toy_melodies), "model.latent_size": 4, "model.encoder_layers": (6,)}
+    config.update_from_flattened_dict({**small, "model.decoder_layers": (8,), "codec.transpose": 0})
+    model = models.build(config, workdirs.prepare(folder, config, pipeline.PreparedData(config.data.dir)))
+    checkpoints = Checkpoints(folder)
+    parameters = nnx.split(model, nnx.Param)[1]
+    checkpoints.save_best(State(parameters, {"count": jnp.zeros(1)}, jnp.int32(20)), {"loss": 1.0})
+    checkpoints.close()
+    logged = ((10, 8.0), (20, 16.0), (30, 99.0), (10, 64.0), (20, 16.0))
+    rows = [{"step": step, "split": "train", "examples_per_second": rate} for step, rate in logged]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
-    def make(name, **fields):
-        config = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"]("tiny")
-        small = {"data.dir": str(toy_melodies), "model.latent_size": 4, "model.encoder_layers": (6,)}
-        config.update_from_flattened_dict({**small, "model.decoder_layers": (8,), "codec.transpose": 0} | fields)
-        data = pipeline.PreparedData(config.data.dir)
-        model = models.build(config, workdirs.prepare(folder / name, config, data))
-        checkpoints = Checkpoints(folder / name)
-        parameters = nnx.split(model, nnx.Param)[1]
-        checkpoints.save_best(State(parameters, {"count": jnp.zeros(1)}, jnp.int32(20)), {"loss": 1.0})
-        checkpoints.close()
-        rows = [
-            {"step": step, "split": "train", "examples_per_second": rate} for step, rate in ((10, 64.0), (20, 16.0))
-        ]
-        (folder / name / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return str(folder / name)
+
+@pytest.fixture
+def make_run(made, tmp_path):
+    """Copies of that, whose files say that they are others."""
+
+    def make(name, file="config.json", **fields):
+        shutil.copytree(made, tmp_path / name)
+        content = json.loads((made / file).read_text())
+        (tmp_path / name / file).write_text(json.dumps(content | fields))
+        return str(tmp_path / name)
 
     return make
 
@@ -50,8 +59,8 @@ def names(tree):
             yield from names(value)
 
 
-def test_every_number_of_music_vae_is_there_and_explained(make_run):
-    found = evaluation.evaluated(make_run("alone"), samples=8, seed=1)
+def test_every_number_of_music_vae_is_there_and_explained(made):
+    found = evaluation.evaluated(str(made), samples=8, seed=1)
     groups = ["samples", "features", "repetition", "copied", "interpolation", "attributes"]
     assert list(found) == ["evaluated", "likelihood", "standard_error", *groups]
     json.dumps(found, allow_nan=False)
@@ -92,13 +101,13 @@ def test_columns_are_runs_that_differ_in_the_seed_alone(make_run, monkeypatch, t
         }
 
     monkeypatch.setattr(evaluation, "evaluated", evaluated)
-    runs = [make_run("flat"), make_run("again", seed=1), make_run("hier", **{"model.decoder": "hierarchical"})]
-    assert compare.main(runs, names=["flat", "hierarchical"], out=str(tmp_path / "table")) == 0
+    runs = [make_run("flat"), make_run("again", seed=1), make_run("slow", learning_rate=1e-6)]
+    assert compare.main(runs, names=["flat", "slow"], out=str(tmp_path / "table")) == 0
     assert counted == runs
     table = capsys.readouterr().out.strip()
     assert (tmp_path / "table.md").read_text().strip() == table
     cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in table.splitlines()}
-    assert cells[""] == ["flat", "hierarchical"]
+    assert cells[""] == ["flat", "slow"]
     assert cells["run: runs"] == ["2", "1"]
     assert cells["sampled: accuracy"] == ["0.65 [0.6, 0.7]", "0.8 ± 0.012"]
     assert cells["teacher_forced: slices"] == ["7", "7"]
@@ -110,7 +119,7 @@ def test_columns_are_runs_that_differ_in_the_seed_alone(make_run, monkeypatch, t
     decoder = (4 + 1) * 16 + (90 + 4 + 8 + 1) * 4 * 8 + (8 + 1) * 90
     assert cells["run: parameters"][0] == f"{bi_lstm + heads + decoder:,}"
     written = json.loads((tmp_path / "table.json").read_text())
-    assert written["columns"] == {"flat": runs[:2], "hierarchical": runs[2:]}
+    assert written["columns"] == {"flat": runs[:2], "slow": runs[2:]}
     assert written["table"]["flat"]["sampled"]["accuracy"] == pytest.approx(
         {"mean": 0.65, "least": 0.6, "greatest": 0.7}
     )
@@ -118,14 +127,42 @@ def test_columns_are_runs_that_differ_in_the_seed_alone(make_run, monkeypatch, t
 
 
 def test_runs_that_do_not_compare_are_refused(make_run):
-    one, other = make_run("one"), make_run("longer", **{"codec.bars": 4})
+    one, other = make_run("one"), make_run("longer", "codec.json", bars=4)
     with pytest.raises(UserError, match=r"other codecs \(bars: 2 and 4\)"):
         compare.grouped([one, other])
-    source = Path(other) / "source.json"
-    source.write_text(json.dumps(json.loads(source.read_text()) | {"digest": "another"}))
     with pytest.raises(UserError, match="was trained on other data"):
-        compare.grouped([one, other])
+        compare.grouped([one, make_run("elsewhere", "source.json", digest="another")])
     with pytest.raises(UserError, match="each once"):
         compare.main([one, one])
     with pytest.raises(UserError, match="expected 1 different names"):
         compare._titles([[one]], ["a", "b"])
+
+
+def test_runs_that_cannot_be_evaluated_are_refused_before_the_first_is(make_run, monkeypatch):
+    monkeypatch.setattr(compare, "keep_compiled", lambda: None)
+    monkeypatch.setattr(evaluation, "evaluated", lambda *_, **__: pytest.fail("evaluated"))
+    one, bare, old = make_run("one"), make_run("bare", seed=1), make_run("old", "source.json", digest="another")
+    shutil.rmtree(Path(bare) / "best")
+    with pytest.raises(UserError, match=r"no best checkpoint in .*bare"):
+        compare.main([one, bare])
+    with pytest.raises(UserError, match=r"is not the data that .*old was trained on"):
+        compare.main([old])
+    with pytest.raises(UserError, match="--split=tset"):
+        compare.main([one], split="tset")
+
+
+def test_data_of_another_kind_is_one_line(made, toy_drums, toy):
+    player = Sampler(made)
+    for folder in (toy_drums, toy):
+        with pytest.raises(UserError, match="holds no melodies"):
+            evaluation.Split(player, str(folder), "test")
+        with pytest.raises(UserError, match="holds no melodies"):
+            player.starting_examples(input=None, items=None, data_dir=str(folder), split="test", count=1)
+
+
+def test_a_number_that_only_the_second_run_has_is_in_the_table():
+    runs = [{"likelihood": {"a": 1}, "standard_error": {}}, {"likelihood": {"a": 3, "b": 2}, "standard_error": {}}]
+    assert compare.summary(runs)["likelihood"] == {
+        "a": {"mean": 2, "least": 1, "greatest": 3},
+        "b": {"mean": 2, "least": 2, "greatest": 2},
+    }
