@@ -5,6 +5,7 @@ from the z of another and from 0.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -129,17 +130,17 @@ def elbo(model: Model, slices: Sequence[Arrays], *, seed: int, rows: int | None 
     """reconstruction_nats + KL_nats of encoded slices, [n], with z drawn once from each one's posterior."""
     rows = rows or 4 * ROWS.get(jax.default_backend(), 256)
     graph, state = nnx.split(model)
-
-    @jax.jit
-    def program(state: Any, batch: Any, first: Any) -> jax.Array:
-        keys = _keys(seed, first, rows)
-        return nnx.merge(graph, state)(batch, keys=keys, step=jnp.int32(0), train=False)["elbo_nats"][0]
-
     found = []
     for first in range(0, len(slices), rows):
         part = slices[first : first + rows]
-        found.append(np.asarray(program(state, _stack(part, rows), first), np.float64)[: len(part)])
+        found.append(np.asarray(_elbo(graph, state, _stack(part, rows), seed, first), np.float64)[: len(part)])
     return np.concatenate(found)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _elbo(graph: Any, state: Any, batch: Any, seed: Any, first: Any) -> jax.Array:
+    keys = _keys(seed, first, len(batch["real"]))
+    return nnx.merge(graph, state)(batch, keys=keys, step=jnp.int32(0), train=False)["elbo_nats"][0]
 
 
 def _stack(slices: Sequence[Arrays], rows: int) -> Arrays:
@@ -149,7 +150,7 @@ def _stack(slices: Sequence[Arrays], rows: int) -> Arrays:
     return batch | {"real": (np.arange(rows) < len(slices)).astype(np.float32)}
 
 
-def _keys(seed: int, first: Any, rows: int) -> jax.Array:
+def _keys(seed: Any, first: Any, rows: int) -> jax.Array:
     return jax.vmap(lambda number: jax.random.fold_in(jax.random.key(seed), number))(first + jnp.arange(rows))
 
 
