@@ -16,8 +16,8 @@ from configs.music_vae import get_config
 from magenta_lite import models, sampler, workdirs
 from magenta_lite.checkpoint import Checkpoints
 from magenta_lite.errors import Rejected, UserError
-from magenta_lite.models.music_vae import attributes, modes, sheets, starting
-from magenta_lite.music import chords, grooves, melodies, midi, midi_writing
+from magenta_lite.models.music_vae import modes, sheets, starting
+from magenta_lite.music import chords, grooves, melodies, midi, midi_writing, piano_roll
 from magenta_lite.music.notes import Notes
 from magenta_lite.pipeline import PreparedData
 from magenta_lite.sampler import Sampler
@@ -36,6 +36,13 @@ def few_programs():
         patch.setattr(sampler, "_size", lambda count: max(8, size(count)))
         patch.setattr(sampler, "_stack", lambda encoded, rows=None: stack(encoded, rows and max(8, rows)))
         yield
+
+
+@pytest.fixture(autouse=True)
+def blank(monkeypatch):
+    """Pictures are not drawn, which takes most of the rest."""
+    for name in ("picture", "sheet"):
+        monkeypatch.setattr(piano_roll, name, lambda *_, **__: Image.new("RGB", (1, 1)))
 
 
 def untrained(folder, data, **codec):
@@ -118,6 +125,7 @@ def names(folder, kind):
 def test_a_way_is_found_before_the_generic_mode_and_can_be_heard(of_melodies, tmp_path, monkeypatch):
     flags = ["--mode=interpolate", "--steps=3", "--items=0,1", "--qpm=90", "--sample_rate=8000", "--temperature=0.3"]
     words = ["sample.py", f"--workdir={of_melodies.workdir}", *flags, f"--out={tmp_path / 'out'}"]
+    monkeypatch.undo()  # pictures, too
     monkeypatch.setattr(sys, "argv", words)
     # What a program of its own would compile again.
     monkeypatch.setattr(sample, "keep_compiled", lambda: None)
@@ -307,7 +315,7 @@ def test_an_attribute_is_added_and_measured(of_melodies, tmp_path, capsys):
     other = types.SimpleNamespace(**{**vars(of_melodies), "starting_examples": of_melodies.starting_examples})
     other.workdir = tmp_path
     (tmp_path / "source.json").write_text('{"digest": "other"}')
-    assert len(attributes.training(other, None, 8)) == 8
+    assert len(modes._training(other, None, 8)) == 8
     assert f"is other data than {tmp_path} was trained on" in capsys.readouterr().out
     for flags, expected in (
         ({"attribute": "note_densty"}, "--attribute=note_densty: did you mean 'note_density'?"),

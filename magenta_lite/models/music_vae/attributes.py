@@ -6,17 +6,14 @@ is decoded are measured. Here notes count where they begin, and a slice in which
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magenta_lite import workdirs
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.models.music_vae.codec import Codec
 from magenta_lite.music import drums, melodies
-from magenta_lite.pipeline import PreparedData
 
 Arrays = dict[str, NDArray]
 
@@ -105,23 +102,6 @@ def training_slices(codec: Codec, passages: Sequence[dict[str, Any]], count: int
                 slices.append(encoded)
     kept = np.linspace(0, len(slices) - 1, min(count, len(slices))).astype(int)
     return [slices[number] for number in kept]
-
-
-def training(sampler: Any, folder: str | None, count: int) -> list[Arrays]:
-    """training_slices of the data that a sampler.Sampler's model was trained on; folder: where it is now.
-
-    Other data is taken, too, and that it is said.
-
-    Raises:
-      UserError: there is no such data.
-    """
-    folder = folder or str(sampler.config.data.dir)
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder}, the data of this run, is not there: say where it is by --training_dir")
-    found = sampler.starting_examples(input=None, items=None, data_dir=folder, split="train", count=count)
-    if PreparedData(folder).source.get("digest") != workdirs.data_digest(sampler.workdir):
-        print(f"{folder} is other data than {sampler.workdir} was trained on: the vectors are found in it all the same")
-    return training_slices(sampler.codec, [example for example, _ in found], count)
 
 
 def vectors(sampler: Any, training: Sequence[Arrays]) -> dict[str, NDArray[np.float32]]:

@@ -10,6 +10,7 @@ what is given, or 120. audio: WAV files too, by the built-in synthesizer or a so
 inferred in the file, and the decoder is told the chords asked for.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,7 @@ def attribute(
     make, measure = Maker(sampler, seed, starting.tempo(found, qpm), chords), known[attribute]
     z = make.points(found, n)
     told = make.told(len(z), None if found is None else [encoded for _, encoded in found])
-    training = attributes.training(sampler, training_dir, examples)
+    training = _training(sampler, training_dir, examples)
     vectors = attributes.vectors(sampler, training)
     if attribute not in vectors:
         raise UserError(f"--attribute={attribute}: all {len(training)} slices of the training data have the same")
@@ -354,6 +355,18 @@ def _performances(
         if keep_hits and missing:
             print(f"{title(t)}: {missing} of {n * int((beat.velocity > 0).sum())} hits are kept, left out by the model")
     return Sheet(rows, row_titles=[f"{Path(path).name}, {title(t)}" for t in temperature])
+
+
+def _training(sampler: Sampler, folder: str | None, count: int) -> list[dict[str, Any]]:
+    """Slices of the data that the model was trained on, or of other data, and that it is said."""
+    folder = folder or str(sampler.config.data.dir)
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}, the data of this run, is not there: say where it is by --training_dir")
+    found = sampler.starting_examples(input=None, items=None, data_dir=folder, split="train", count=count)
+    sources = [json.loads(Path(place, "source.json").read_text()) for place in (sampler.workdir, folder)]
+    if sources[0].get("digest") != sources[1].get("digest"):
+        print(f"{folder} is other data than {sampler.workdir} was trained on: the vectors are found in it all the same")
+    return attributes.training_slices(sampler.codec, [example for example, _ in found], count)
 
 
 def _write(
