@@ -4,20 +4,19 @@ import collections
 import csv
 import dataclasses
 import functools
-import hashlib
 import io
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data.archives import DAMAGE, Member, opened_archives, plain
+from data import published_midi
+from data.archives import Member, plain
 from data.midi import extraction
 from data.midi.builder import tell_left_out
 from data.midi.options import steps_per_bar
 from data.passage_records import Passages
-from data.prepare import SPLITS, Item, hash_file
+from data.prepare import SPLITS, Item
 from data.reading_pool import cores, read_all
 from magenta_lite.errors import Rejected, UserError
 from magenta_lite.music import grooves
@@ -32,7 +31,6 @@ HITS = {"train": 358_290, "valid": 44_128, "test": 43_894}
 NOTES = {"train": 357_618, "valid": 44_044, "test": 43_832}
 """What is read of HITS. The other 818 end in the tick in which they begin, or never, and no reader keeps them."""
 
-_SPLIT_NAMES = {"train": "train", "validation": "valid", "test": "test"}
 _COLUMNS = ("style", "bpm", "beat_type", "midi_filename", "split")
 
 
@@ -77,7 +75,9 @@ class Groove(Passages):
         self.source, self.partial = source, partial
         wanted = extraction.Wanted(kind, metres, pitches=grooves.ROLAND)
         members = [row.file for split in SPLITS for row in source.rows[split]]
-        results = list(read_all(functools.partial(extraction.read, wanted), _contents(members), processes=cores()))
+        results = list(
+            read_all(functools.partial(extraction.read, wanted), published_midi.contents(members), processes=cores())
+        )
         ends = np.cumsum([len(source.rows[split]) for split in SPLITS])
         self._read: dict[str, list[tuple[int, extraction.Extracted] | Rejected]] = {
             split: results[end - len(source.rows[split]) : end] for split, end in zip(SPLITS, ends, strict=True)
@@ -136,7 +136,7 @@ def survey(source: Path) -> Groove1:
     Raises:
       UserError: no such source, or no table in it, or one that cannot be read.
     """
-    table, held, sources = _zip(source) if source.is_file() else _folder(source)
+    table, held, sources = published_midi.find(source, TABLE, "groove-v1.0.0-midionly.zip", "*/*/*")
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     missing = []
     try:
@@ -144,59 +144,18 @@ def survey(source: Path) -> Groove1:
         for line in lines:
             style, bpm, kind, name, split = (line[column] for column in _COLUMNS)
             # A short line lacks values, a long one has some of no column.
-            if None in line or None in line.values() or split not in _SPLIT_NAMES:
+            if None in line or None in line.values() or split not in published_midi.SPLITS:
                 raise UserError(f"--source={source}: {TABLE} in it is broken in line {lines.line_num}")
             if name not in held:
                 missing.append(name)
                 continue
             title = plain(f"{style} {kind}, {bpm} bpm")
-            rows[_SPLIT_NAMES[split]].append(Row(plain(name), held[name], plain(style.partition("/")[0]), title))
+            rows[published_midi.SPLITS[split]].append(
+                Row(plain(name), held[name], plain(style.partition("/")[0]), title)
+            )
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"--source={source}: {TABLE} in it is not Groove's table ({error!r})") from None
     if not sources:
-        sources = {source.resolve().name: _hash_files(table, [row.file for part in rows.values() for row in part])}
+        files = [row.file for part in rows.values() for row in part]
+        sources = {source.resolve().name: published_midi.hash_listed(table, files)}
     return Groove1({split: tuple(part) for split, part in rows.items()}, tuple(missing), sources)
-
-
-def _zip(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
-            tables = [name for name in names if name.rpartition("/")[2] == TABLE and not name.startswith("__MACOSX")]
-            if not tables:
-                raise UserError(f"--source={source}: no {TABLE} in it: expected groove-v1.0.0-midionly.zip")
-            table = archive.read(tables[0])
-    except DAMAGE as error:
-        raise UserError(f"--source={source}: no zip that can be read ({error}): is the download complete?") from None
-    root = tables[0].removesuffix(TABLE)
-    held = {name.removeprefix(root): Member(source, name) for name in names if name.startswith(root)}
-    return table, held, {source.name: hash_file(source)}
-
-
-def _folder(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
-    if not source.is_dir():
-        raise UserError(f"--source={source}: no such file or folder")
-    roots = [root for root in (source, *sorted(source.iterdir())) if (root / TABLE).is_file()]
-    if not roots:
-        raise UserError(f"--source={source}: no {TABLE} in it: expected what groove-v1.0.0-midionly.zip holds")
-    paths = sorted(path for path in roots[0].glob("*/*/*") if path.is_file())
-    held = {path.relative_to(roots[0]).as_posix(): Member(path) for path in paths}
-    return (roots[0] / TABLE).read_bytes(), held, {}
-
-
-def _hash_files(table: bytes, files: Sequence[Member]) -> str:
-    """One sha256 of the table and of all files."""
-    digest = hashlib.sha256(table)
-    for file in files:
-        digest.update(bytes.fromhex(hash_file(file.path)))
-    return digest.hexdigest()
-
-
-def _contents(files: Sequence[Member]) -> Iterator[bytes | Rejected]:
-    with opened_archives(files) as archives:
-        for member in files:
-            try:
-                with member.open(archives) as file:
-                    yield file.read()
-            except DAMAGE:
-                yield Rejected("file that cannot be read")

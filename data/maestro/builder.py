@@ -2,16 +2,14 @@
 
 import csv
 import dataclasses
-import hashlib
 import io
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data import packing
-from data.archives import DAMAGE, Member, opened_archives, plain
+from data import packing, published_midi
+from data.archives import Member, plain
 from data.music_records import Pieces
-from data.prepare import SPLITS, Item, hash_file
+from data.prepare import SPLITS, Item
 from data.reading_pool import cores, read_all
 from magenta_lite.errors import Rejected, UserError
 
@@ -21,8 +19,6 @@ TABLE = "maestro-v3.0.0.csv"
 FILES = {"train": 962, "valid": 137, "test": 177}
 NOTES = {"train": 5_659_329, "valid": 639_425, "test": 741_410}
 """As published, of each split."""
-
-_SPLIT_NAMES = {"train": "train", "validation": "valid", "test": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Maestro(Pieces):
         """The columns of a split's files, read by all cores: the processes go on from one split to the next."""
         if split == SPLITS[0]:
             files = [row.file for name in SPLITS for row in self.source.rows[name]]
-            self._read = read_all(packing.read, _contents(files), processes=cores())
+            self._read = read_all(packing.read, published_midi.contents(files), processes=cores())
         return self._read
 
     def count(self, split: str) -> int:
@@ -108,7 +104,7 @@ def survey(source: Path) -> Maestro3:
     Raises:
       UserError: no such source, or no table in it, or one that cannot be read.
     """
-    table, held, sources = _zip(source) if source.is_file() else _folder(source)
+    table, held, sources = published_midi.find(source, TABLE, "maestro-v3.0.0-midi.zip", "*/*")
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     missing = []
     try:
@@ -116,59 +112,16 @@ def survey(source: Path) -> Maestro3:
         for line in lines:
             name = line["midi_filename"]
             # A short line lacks values, a long one has some of no column.
-            if None in line or None in line.values() or line["split"] not in _SPLIT_NAMES:
+            if None in line or None in line.values() or line["split"] not in published_midi.SPLITS:
                 raise UserError(f"--source={source}: {TABLE} in it is broken in line {lines.line_num}")
             if name not in held:
                 missing.append(name)
                 continue
             title = plain(f"{line['canonical_composer']}: {line['canonical_title']}")
-            rows[_SPLIT_NAMES[line["split"]]].append(Row(plain(name), held[name], title))
+            rows[published_midi.SPLITS[line["split"]]].append(Row(plain(name), held[name], title))
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"--source={source}: {TABLE} in it is not MAESTRO's table ({error!r})") from None
     if not sources:
-        sources = {source.resolve().name: _hash_files(table, [row.file for part in rows.values() for row in part])}
+        files = [row.file for part in rows.values() for row in part]
+        sources = {source.resolve().name: published_midi.hash_listed(table, files)}
     return Maestro3({split: tuple(part) for split, part in rows.items()}, tuple(missing), sources)
-
-
-def _zip(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
-            tables = [name for name in names if name.rpartition("/")[2] == TABLE and not name.startswith("__MACOSX")]
-            if not tables:
-                raise UserError(f"--source={source}: no {TABLE} in it: expected maestro-v3.0.0-midi.zip")
-            table = archive.read(tables[0])
-    except DAMAGE as error:
-        raise UserError(f"--source={source}: no zip that can be read ({error}): is the download complete?") from None
-    root = tables[0].removesuffix(TABLE)
-    held = {name.removeprefix(root): Member(source, name) for name in names if name.startswith(root)}
-    return table, held, {source.name: hash_file(source)}
-
-
-def _folder(source: Path) -> tuple[bytes, dict[str, Member], dict[str, str]]:
-    if not source.is_dir():
-        raise UserError(f"--source={source}: no such file or folder")
-    roots = [root for root in (source, *sorted(source.iterdir())) if (root / TABLE).is_file()]
-    if not roots:
-        raise UserError(f"--source={source}: no {TABLE} in it: expected what maestro-v3.0.0-midi.zip holds")
-    paths = sorted(path for path in roots[0].glob("*/*") if path.is_file())
-    held = {path.relative_to(roots[0]).as_posix(): Member(path) for path in paths}
-    return (roots[0] / TABLE).read_bytes(), held, {}
-
-
-def _hash_files(table: bytes, files: Sequence[Member]) -> str:
-    """One sha256 of the table and of all files."""
-    digest = hashlib.sha256(table)
-    for file in files:
-        digest.update(bytes.fromhex(hash_file(file.path)))
-    return digest.hexdigest()
-
-
-def _contents(files: Sequence[Member]) -> Iterator[bytes | Rejected]:
-    with opened_archives(files) as archives:
-        for member in files:
-            try:
-                with member.open(archives) as file:
-                    yield file.read()
-            except DAMAGE:
-                yield Rejected("file that cannot be read")
