@@ -84,8 +84,10 @@ def write_toy_performances(*_):
 
 
 def write_midi(folder, *_):
+    """Six tunes of different intervals, since versions of one tune are kept together; and a broken file."""
     for n in range(6):
-        events = b"".join(bytes([9, 0x90, 50 + n, 70, 9, 0x80, 50 + n, 0]) for _ in range(12)) + b"\0\xff/\0"
+        pitches = [50 + (2 * n + 1) * k % 13 for k in range(12)]
+        events = b"".join(bytes([9, 0x90, pitch, 70, 9, 0x80, pitch, 0]) for pitch in pitches) + b"\0\xff/\0"
         track = b"MTrk" + struct.pack(">I", len(events)) + events
         (folder / f"{n}.mid").write_bytes(b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + track)
     (folder / "cut.mid").write_bytes((folder / "0.mid").read_bytes()[:-9])
