@@ -181,7 +181,7 @@ class Codec:
         sounding = self._sounding(example)
         if not distinct or len(sounding) < 2:
             return sounding.tolist()
-        rows = np.stack([self.window(example, bar).view(np.uint8).ravel() for bar in sounding])
+        rows = self._bytes(example, sounding).reshape(len(sounding), -1)
         _, first = np.unique(rows.view(f"V{rows.shape[1]}"), return_index=True)
         return sounding[np.sort(first)].tolist()
 
@@ -273,18 +273,25 @@ class Codec:
         begins = np.arange(max(count, 0))
         return begins[before[begins + self.bars] > before[begins]]
 
-    def window(self, example: Example, bar: int) -> NDArray:
+    def window(self, example: Example, bar: int) -> NDArray[np.uint8]:
         """The columns of a window, [T, ...] side by side as bytes: equal windows are equal here."""
-        first = bar * self.steps_per_bar
+        return self._bytes(example, np.array([bar]))[0]
+
+    def _bytes(self, example: Example, bars: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """The same of several windows, [N, T, ...]: all at once, since training asks for them at every example."""
+        steps = bars[:, None] * self.steps_per_bar + np.arange(self.steps)[None]
         parts = []
         for name in self._columns():
-            column = example[name][first : first + self.steps]
-            if self.kind == "melody" and name == "melody":
-                column = melodies.window(example[name], first, self.steps)
-            elif name == "drums" and self.drum_classes == 9:
+            column = example[name]
+            if name == "drums" and self.drum_classes == 9:
                 column = drums.reduced(column)
-            parts.append(np.ascontiguousarray(column).view(np.uint8).reshape(self.steps, -1))
-        return np.concatenate(parts, axis=1)
+            rows = column[steps]
+            if self.kind == "melody" and name == "melody":
+                # As melodies.window: nothing before the first note.
+                rows = np.where(np.logical_or.accumulate(rows >= melodies.FIRST_NOTE, axis=1), rows, melodies.NO_EVENT)
+            rows = np.ascontiguousarray(rows, column.dtype)
+            parts.append(rows.view(np.uint8).reshape(*steps.shape, -1))
+        return np.concatenate(parts, axis=2)
 
     def _encode(self, example: Example, bar: int, shift: int, rng: np.random.Generator | None) -> Arrays:
         first = bar * self.steps_per_bar
