@@ -66,9 +66,8 @@ class Sampler:
 
         temperature: >= 0, one for all or [count]. z: [count, Z] or None for the prior. prime: encoded beginnings, one
         for each, or none. condition: {name: [count, ...]}. same_noise: all draw the same noise, so that only inputs
-        differ.
-        at_once: samples drawn by one call at most (CHUNK). more: what else the family's model takes: arrays [count] and
-        None are handed on row by row, other values become a part of the program.
+        differ. at_once: samples drawn by one call at most (CHUNK). more: what else the family's model takes: arrays
+        [count] and None are handed on row by row, other values become a part of the program.
         """
         numbers = jnp.zeros(count, jnp.int32) if same_noise else jnp.arange(count)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(numbers)
