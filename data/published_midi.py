@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.archives import DAMAGE, Member, opened_archives
+from data.download import fetch
 from data.prepare import hash_file
 from magenta_lite.errors import Rejected, UserError
 
@@ -22,6 +23,20 @@ def find(source: Path, table: str, archive: str, pattern: str) -> tuple[bytes, d
       UserError: no such source, or no table in it.
     """
     return _zip(source, table, archive) if source.is_file() else _folder(source, table, archive, pattern)
+
+
+def downloaded(url: str, path: Path) -> Path:
+    """The zip at `path`, fetched from the address where it is not there yet; an interrupted download goes on.
+
+    Raises:
+      UserError: it cannot be fetched, or is no zip.
+    """
+    if not path.exists():
+        fetch(url, path, resume=True)
+        if not zipfile.is_zipfile(path):
+            path.unlink()
+            raise UserError(f"{url}: what came is no zip")
+    return path
 
 
 def hash_listed(table: bytes, files: Sequence[Member]) -> str:

@@ -1,9 +1,8 @@
 """Prepares the Groove MIDI data set: python -m data.groove"""
 
-import zipfile
 from pathlib import Path
 
-from data.download import fetch
+from data import published_midi
 from data.groove.builder import FILES, KINDS, Groove, survey
 from data.midi.options import parse_metres, steps_per_bar
 from data.prepare import Origin, command_line, prepare
@@ -36,7 +35,8 @@ def main(
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: {nearest(kind, KINDS)}")
     metres = parse_metres(("4/4",) if metre is None else metre)
-    path = _downloaded(Path(cache).expanduser(), url) if source is None else Path(source)
+    archive = Path(cache).expanduser() / "groove-v1.0.0-midionly.zip"
+    path = published_midi.downloaded(url, archive) if source is None else Path(source)
     found = survey(path)
     if not found.complete and not partial:
         held = sum(map(len, found.rows.values()))
@@ -73,16 +73,6 @@ def main(
         lambda data_dir: Groove(source=found, kind=kind, metres=metres, partial=partial, data_dir=data_dir),
     )
     return 0
-
-
-def _downloaded(cache: Path, url: str) -> Path:
-    path = cache / "groove-v1.0.0-midionly.zip"
-    if not path.exists():
-        fetch(url, path, resume=True)
-        if not zipfile.is_zipfile(path):
-            path.unlink()
-            raise UserError(f"{url}: what came is no zip")
-    return path
 
 
 if __name__ == "__main__":

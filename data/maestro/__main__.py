@@ -1,9 +1,8 @@
 """Prepares MAESTRO v3.0.0: python -m data.maestro"""
 
-import zipfile
 from pathlib import Path
 
-from data.download import fetch
+from data import published_midi
 from data.maestro.builder import FILES, LABEL, Maestro, survey
 from data.prepare import Origin, command_line, prepare
 from magenta_lite.command import run
@@ -29,7 +28,8 @@ def main(
 
     Example: python -m data.maestro --source=maestro-v3.0.0-midi.zip
     """
-    path = _downloaded(Path(cache).expanduser(), url) if source is None else Path(source)
+    archive = Path(cache).expanduser() / "maestro-v3.0.0-midi.zip"
+    path = published_midi.downloaded(url, archive) if source is None else Path(source)
     found = survey(path)
     if not found.complete and not partial:
         held = sum(map(len, found.rows.values()))
@@ -50,16 +50,6 @@ def main(
     )
     prepare(target, origin, lambda data_dir: Maestro(source=found, partial=partial, data_dir=data_dir))
     return 0
-
-
-def _downloaded(cache: Path, url: str) -> Path:
-    path = cache / "maestro-v3.0.0-midi.zip"
-    if not path.exists():
-        fetch(url, path, resume=True)
-        if not zipfile.is_zipfile(path):
-            path.unlink()
-            raise UserError(f"{url}: what came is no zip")
-    return path
 
 
 if __name__ == "__main__":
