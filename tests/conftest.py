@@ -11,6 +11,18 @@ import pytest
 SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="the long form of tests/faults and tests/fuzz, which is hours")
+
+
+@pytest.fixture(scope="session")
+def times(request):
+    """times(short, long): how often a test tries its luck, in CI and with --long."""
+    return lambda short, long: long if request.config.getoption("--long") else short
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Path of a file or folder of the real data; skips the test where it is not there."""
