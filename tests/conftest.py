@@ -11,8 +11,6 @@ import pytest
 SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
-
-
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the long form of tests/faults and tests/fuzz, which is hours")
 
