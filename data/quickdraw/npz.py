@@ -25,8 +25,12 @@ from magenta_lite.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 
-_LARGEST = 2 << 30  # bytes of one entry; the largest published one holds about 0.2 GB
-_DENSEST = 200  # times an entry may be larger than its compressed form; published ones reach 5
+_LARGEST = 1 << 29  # bytes of one entry; the largest published one holds about 0.2 GB
+_DENSEST = 50  # times an entry may be larger than its compressed form; published ones reach 5
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack to any size before it is known
+# Of a pickle: this many, and so many for each compressed byte; published ones take 0.2. Each may take 100 bytes.
+_INSTRUCTIONS = 1_000_000, 1
+_AXES = 8  # of a shape
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _REAL = re.compile(r"([iu][1248]|f[248])$")
 
@@ -45,19 +49,21 @@ def read(path: Path, split: str) -> list[NDArray[Any] | None]:
     Raises:
       UserError: the file cannot be read, has no such split, or asks for anything but arrays of real numbers.
     """
-    with _entry(path, split) as file:
-        data = io.BytesIO(file.read())
+    with _entry(path, split) as (file, info):
+        # With a size, no more is unpacked than that: what follows it in a file that lies is left where it is.
+        data = io.BytesIO(file.read(info.file_size))
         shape, fortran, dtype = _header(data)
         if not dtype.hasobject:
             # Drawings of equal length may have been saved as one plain array [n, N, 3].
             if len(shape) != 3:
                 raise _RefusedError(f"an array {list(shape)} of {dtype}: expected an array of drawings, each [N, 3]")
             return list(_array(shape, dtype.str, fortran, data.read()))
-        outer = _ArrayUnpickler(data).load()
+        fixed, each = _INSTRUCTIONS
+        outer = _ArrayUnpickler(data, fixed + each * info.compress_size).load()
         if not isinstance(outer, _Array) or not isinstance(outer.content, list):
             raise _RefusedError("not an object array of drawings")
         if outer.shape != shape or len(shape) != 1:
-            raise _RefusedError(f"an object array {list(outer.shape)}: expected a list of drawings")
+            raise _RefusedError(f"an object array {_shown(outer.shape)}: expected a list of drawings")
         return [_drawing(item) for item in outer.content]
 
 
@@ -67,13 +73,15 @@ def count(path: Path, split: str) -> int:
     Raises:
       UserError: as `read` does, of what shows in the header.
     """
-    with _entry(path, split) as file:
+    with _entry(path, split) as (file, info):
         shape, _, _ = _header(file)
+        if not shape or not 0 <= shape[0] <= info.file_size:
+            raise _RefusedError(f"an array {_shown(shape)} in {info.file_size:,} bytes")
         return shape[0]
 
 
 @contextlib.contextmanager
-def _entry(path: Path, split: str) -> Iterator[IO[bytes]]:
+def _entry(path: Path, split: str) -> Iterator[tuple[IO[bytes], zipfile.ZipInfo]]:
     """The entry of a split, open for reading; whatever fails while it is open becomes a UserError of one line."""
     stem = f"{split}.npy"
     try:
@@ -86,12 +94,15 @@ def _entry(path: Path, split: str) -> Iterator[IO[bytes]]:
                     f"this one holds {_plain(', '.join(sorted(held))) or 'nothing'}"
                 )
             info = held[stem]
+            if info.compress_type not in _METHODS:
+                raise _RefusedError(f"packed by method {info.compress_type}, as no set of drawings is")
+            info.compress_size = min(info.compress_size, path.stat().st_size)  # it may say anything
             if info.file_size > min(_LARGEST, _DENSEST * max(info.compress_size, 1 << 16)):
                 raise _RefusedError(
                     f"would unpack {info.compress_size:,} to {info.file_size:,} bytes, as no set of drawings does"
                 )
             with archive.open(info) as file:
-                yield file
+                yield file, info
     except UserError:
         raise
     except FileNotFoundError:
@@ -137,9 +148,22 @@ def _array(shape: tuple[int, ...], dtype: str, fortran: bool, content: bytes) ->
     if kind is None:
         raise _RefusedError(f"an array of {dtype!r}: expected real numbers")
     # The size is compared before anything is allocated: a shape is only a claim.
-    if any(size < 0 for size in shape) or math.prod(shape) * kind.itemsize != len(content):
-        raise _RefusedError(f"an array {list(shape)} of {dtype} in {len(content)} bytes")
+    if not _is_shape(shape) or math.prod(shape) * kind.itemsize != len(content):
+        raise _RefusedError(f"an array {_shown(shape)} of {dtype} in {len(content)} bytes")
     return np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _is_shape(shape: Any) -> bool:
+    """Whether this can be an array's shape; products of numbers without a limit can take hours."""
+    return (
+        isinstance(shape, tuple)
+        and len(shape) <= _AXES
+        and all(type(size) is int and 0 <= size < 2**48 for size in shape)
+    )
+
+
+def _shown(shape: Any) -> str:
+    return str(list(shape)) if _is_shape(shape) else "of an impossible shape"
 
 
 class _Dtype:
@@ -167,12 +191,12 @@ class _Array:
 
     def restore(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _Dtype) or not all(type(size) is int for size in shape):
+        if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
             raise _RefusedError("an array without a shape or a type")
         self.shape = shape
         if dtype.name.startswith("O"):
-            if not isinstance(content, list) or math.prod(shape) != len(content):
-                raise _RefusedError(f"an object array {list(shape)} with other than {math.prod(shape)} items")
+            if not isinstance(content, list) or not _is_shape(shape) or math.prod(shape) != len(content):
+                raise _RefusedError(f"an object array {_shown(shape)} with another number of items")
             self.content = content
         else:
             if isinstance(content, str):  # Python 2 wrote bytes as text
@@ -214,6 +238,20 @@ class _Instructions(dict[int, Callable[[Any], None]]):
         raise _RefusedError(f"refused the pickle instruction {name}: arrays of numbers do not need it")
 
 
+class _Counted(_Instructions):
+    """The same, so many times and no more: a kilobyte can hold millions, each of which takes time and memory."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(_ArrayUnpickler.dispatch)
+        self.left = most
+
+    def __getitem__(self, code: int) -> Callable[[Any], None]:
+        self.left -= 1
+        if self.left < 0:
+            raise _RefusedError("more pickle instructions than a set of drawings of this size needs")
+        return super().__getitem__(code)
+
+
 # The interpreter written in Python, not the C one: its instructions can be chosen one by one. The C one resolves
 # registered extension codes without asking, and a memo index or a length of eight bytes makes it allocate gigabytes.
 class _ArrayUnpickler(pickle._Unpickler):
@@ -230,8 +268,9 @@ class _ArrayUnpickler(pickle._Unpickler):
         )
     )
 
-    def __init__(self, file: io.BytesIO) -> None:
+    def __init__(self, file: io.BytesIO, most: int) -> None:
         super().__init__(file, encoding="latin1")
+        self.dispatch = _Counted(most)
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of an admitted name; every other name is refused, and nothing is imported."""
