@@ -19,11 +19,13 @@ class Drawings(PreparedSet):
     unit = "points"
     recipe = "configs/sketch_rnn.py"
 
-    def columns(self) -> dict[str, Any]:
+    @staticmethod
+    def columns() -> dict[str, Any]:
         """Strokes."""
         return {"strokes": tfds.features.Tensor(shape=(None, 3), dtype=np.float32, encoding="bytes")}
 
-    def record(self, item: Item) -> tuple[int, dict[str, Any]] | Rejected:
+    @staticmethod
+    def record(item: Item) -> tuple[int, dict[str, Any]] | Rejected:
         """The strokes as float32, where they are stroke-3."""
         strokes = check_strokes(item.content)
         return strokes if isinstance(strokes, Rejected) else (len(strokes), {"strokes": strokes})

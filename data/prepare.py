@@ -9,6 +9,7 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import errno
 import functools
 import hashlib
 import io
@@ -16,9 +17,8 @@ import itertools
 import json
 import os
 import shlex
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
+from data.scratch import UnfinishedError, scratch, sweep
 from magenta_lite.errors import Rejected, UserError
 
 SPLITS = ("train", "valid", "test")
@@ -59,7 +60,7 @@ class Origin:
     version: raised when the same sources and options begin to give other records.
     options: what was asked for, JSON-able.
     sources: file name -> sha256 of its content, in hexadecimal.
-    labels: names of the classes; a record's label is an index into them.
+    labels: names of the classes; a record's label is an index into them. None: the builder finds them in the sources.
     licence: of the drawings or pieces, if known.
     command: the command line that makes the set.
     """
@@ -68,7 +69,7 @@ class Origin:
     version: str
     options: Mapping[str, Any]
     sources: Mapping[str, str]
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
     licence: str | None
     command: str
 
@@ -79,7 +80,7 @@ class Origin:
             "version": self.version,
             "options": dict(self.options),
             "sources": dict(self.sources),
-            "labels": list(self.labels),
+            "labels": None if self.labels is None else list(self.labels),
         }
 
     @property
@@ -98,7 +99,8 @@ class _Writer(ExampleWriter):
 
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
         """Writes serialized records."""
-        return super().write(path, ((key, _sorted_columns(record)) for key, record in examples))
+        with writing_records():
+            return super().write(path, ((key, sorted_columns(record)) for key, record in examples))
 
 
 class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
@@ -123,9 +125,10 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
 
     def __init__(self, *, labels: Sequence[str], data_dir: str) -> None:
         self.labels = tuple(labels)
-        self.lengths: dict[str, list[int]] = {split: [] for split in SPLITS}
+        self.lengths = {split: array("i") for split in SPLITS}
         self.kept = {split: dict.fromkeys(self.labels, 0) for split in SPLITS}
-        self.rejected: dict[str, list[tuple[str, str, str]]] = {split: [] for split in SPLITS}
+        self.rejected: dict[str, collections.Counter[str]] = {split: collections.Counter() for split in SPLITS}
+        self._listed: dict[str, list[tuple[str, str, str]]] = {split: [] for split in SPLITS}
         self.notes: list[str] = []
         super().__init__(data_dir=data_dir, file_format="array_record")
 
@@ -137,23 +140,32 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
     def record(self, item: Item) -> tuple[int, dict[str, Any]] | Rejected:
         """The length of an item's record, and its columns; the item's content is not Rejected."""
 
-    @abc.abstractmethod
     def items(self, split: str) -> Iterator[Item]:
         """Yields every item of a split, the rejected ones among them."""
+        raise NotImplementedError  # by those that write in another way
 
-    @abc.abstractmethod
     def count(self, split: str) -> int:
         """How many items there are, the rejected ones among them."""
+        raise NotImplementedError
+
+    def build(self) -> None:
+        """Writes the records to `data_dir`, and tells what became of every item."""
+        # tfds announces itself on standard output; progress bars go to standard error and stay.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.download_and_prepare()
+
+    def listed(self, split: str) -> Iterator[tuple[str, str, str]]:
+        """File, place and reason of what was rejected, after a build."""
+        yield from self._listed[split]
 
     def check(self) -> None:
         """Called after a build, for more notes; raises UserError where the set is not what it claims to be."""
 
     def _info(self) -> tfds.core.DatasetInfo:
-        label = tfds.features.ClassLabel(names=list(self.labels))
         return _Info(
             builder=self,
             description=type(self).__doc__,
-            features=tfds.features.FeaturesDict({**self.columns(), "label": label, "name": tfds.features.Text()}),
+            features=features(self.columns(), self.labels),
             disable_shuffling=True,
         )
 
@@ -176,7 +188,8 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
                 bar.update()
                 record = item.content if isinstance(item.content, Rejected) else self.record(item)
                 if isinstance(record, Rejected):
-                    self.rejected[split].append((item.file, item.place, record.reason))
+                    self.rejected[split][record.reason] += 1
+                    self._listed[split].append((item.file, item.place, record.reason))
                     continue
                 length, columns = record
                 self.kept[split][item.label] += 1
@@ -184,41 +197,59 @@ class PreparedSet(tfds.core.ShardBasedBuilder, abc.ABC):
                 yield len(self.lengths[split]), {**columns, "label": item.label, "name": item.name}
 
 
-def prepare(out: Path, origin: Origin, build: Callable[[str], PreparedSet]) -> None:
+def prepare(out: Path, origin: Origin, build: Callable[[str], PreparedSet], keeps: Collection[str] = ()) -> None:
     """Makes the prepared directory `out`, whole or not at all, and prints what came of it.
 
     Args:
       out: the directory to make. When it exists already and came from an equal origin, nothing is done.
       origin: what the set is made from.
       build: data_dir -> the builder, not yet run.
+      keeps: names of what in data_dir a build that ended early leaves for the next one, which goes on with it.
 
     Raises:
       UserError: `out` holds something else or cannot be made, or a split keeps no drawing.
     """
     if _is_prepared(out, origin):
+        sweep(out)
         print(f"already prepared: {out}")
         return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{out.name[:64]}.", suffix=".partial", dir=out.parent))
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
-    try:
-        builder = build(str(scratch))
-        # tfds announces itself on standard output; progress bars go to standard error and stay.
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+    with scratch(out, origin.digest, keeps) as folder:
+        builder = build(str(folder))
+        builder.build()
         _require_records(builder)
         builder.check()
         made = Path(builder.data_dir)
-        _write_companions(made, origin, builder)
+        _write_companions(made, dataclasses.replace(origin, labels=builder.labels), builder)
         try:
             os.rename(made, out)
         except OSError as error:
-            raise UserError(f"{out}: cannot be put in place ({error.strerror}): choose another --out") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            raise UnfinishedError(f"{out}: cannot be put in place ({error.strerror}): choose another --out") from error
     print(report(out, builder))
+
+
+def features(columns: Mapping[str, Any], labels: Sequence[str]) -> tfds.features.FeaturesDict:
+    """What records of these columns hold."""
+    label = tfds.features.ClassLabel(names=list(labels))
+    return tfds.features.FeaturesDict({**columns, "label": label, "name": tfds.features.Text()})
+
+
+def sorted_columns(record: bytes) -> bytes:
+    """The serialized record with its columns by name."""
+    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def writing_records() -> Iterator[None]:
+    """What array_record cannot write raises OSError, as it does elsewhere."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = next(
+            (code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(code) in str(error)), 0
+        )
+        if not reason and "write" not in str(error):
+            raise
+        raise OSError(reason or errno.EIO, os.strerror(reason) if reason else str(error).splitlines()[0]) from error
 
 
 def hash_file(path: Path) -> str:
@@ -242,7 +273,9 @@ def report(out: Path, builder: PreparedSet) -> str:
     rows = [("split", "kept", "rejected", "longest")]
     for split in SPLITS:
         lengths = builder.lengths[split]
-        rows.append((split, f"{len(lengths):,}", f"{len(builder.rejected[split]):,}", f"{max(lengths)} {builder.unit}"))
+        rows.append(
+            (split, f"{len(lengths):,}", f"{builder.rejected[split].total():,}", f"{max(lengths)} {builder.unit}")
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     for split in SPLITS:
@@ -255,10 +288,6 @@ def report(out: Path, builder: PreparedSet) -> str:
     return "\n".join([f"prepared {out}", *lines, f"next: {shlex.join(train)}"])
 
 
-def _sorted_columns(record: bytes) -> bytes:
-    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
-
-
 def _is_prepared(out: Path, origin: Origin) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -267,7 +296,9 @@ def _is_prepared(out: Path, origin: Origin) -> bool:
         digest = found["digest"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{out} exists and is no prepared set: choose another --out or delete it") from None
-    if digest == origin.digest:
+    # Where only the sources tell the labels, the same sources gave the same ones.
+    asked = origin if origin.labels is not None else dataclasses.replace(origin, labels=tuple(found["labels"]))
+    if digest == asked.digest:
         return True
     differences = "; ".join(_differences(found, origin.contents())) or "its digest"
     raise UserError(f"{out} was prepared from something else: {differences}: choose another --out or delete it")
@@ -293,8 +324,7 @@ def _show(value: Any) -> str:
 
 
 def _reasons(builder: PreparedSet, *splits: str) -> dict[str, int]:
-    rejected = (reason for split in splits for _, _, reason in builder.rejected[split])
-    return dict(collections.Counter(rejected).most_common())
+    return dict(sum((builder.rejected[split] for split in splits), collections.Counter()).most_common())
 
 
 def _require_records(builder: PreparedSet) -> None:
@@ -309,13 +339,13 @@ def _write_companions(directory: Path, origin: Origin, builder: PreparedSet) -> 
     np.savez(
         directory / "lengths.npz",
         allow_pickle=False,
-        **{split: np.asarray(lengths, np.int32) for split, lengths in builder.lengths.items()},
+        **{split: np.frombuffer(lengths, np.int32) for split, lengths in builder.lengths.items()},
     )
     with (directory / "rejected.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(("file", "item", "reason"))
         for split in SPLITS:
-            table.writerows(builder.rejected[split])
+            table.writerows(builder.listed(split))
     source = {
         **origin.contents(),
         "digest": origin.digest,

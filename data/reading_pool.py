@@ -9,13 +9,15 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from magenta_lite.errors import Rejected, UserError
+from data.scratch import UnfinishedError
+from magenta_lite.errors import Rejected
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,8 +39,9 @@ def read_all(
     items: Iterable[Item],
     *,
     processes: int,
-    seconds: float = 10.0,
-    memory: int = 1 << 30,
+    seconds: float | None = 10.0,
+    memory: int | None = 1 << 30,
+    chunk: int = _CHUNK,
 ) -> Generator[Result | Rejected, None, None]:
     """Yields function(item) of every item in their order, whatever the number of processes.
 
@@ -48,12 +51,14 @@ def read_all(
       processes: how many read at once.
       seconds: an item that takes longer is Rejected, and so is one that raises, with the name of what it raised.
       memory: bytes that one process may take beyond what it has when it begins (where the system can be told so).
+        None for either: no limit.
+      chunk: items that a process is given at once.
 
     Raises:
       UserError: the processes do not start.
     """
     numbered = enumerate(items)
-    chunks = iter(lambda: list(itertools.islice(numbered, _CHUNK)), [])
+    chunks = iter(lambda: list(itertools.islice(numbered, chunk)), [])
     again: collections.deque[list] = collections.deque()  # what a process left when it died
     done: dict[int, Any] = {}
     workers: list[_Worker] = []
@@ -65,18 +70,18 @@ def read_all(
                 yield done.pop(following)
                 following += 1
             idle = [worker for worker in workers if not worker.items]
-            while again or (not exhausted and given - following < processes * _CHUNK * _AHEAD):
+            while again or (not exhausted and given - following < processes * chunk * _AHEAD):
                 if not idle:
                     if len(workers) == processes:
                         break
                     workers.append(_Worker(function, memory))
                     idle = workers[-1:]
-                chunk = again.popleft() if again else next(chunks, None)
-                if chunk is None:
+                items_given = again.popleft() if again else next(chunks, None)
+                if items_given is None:
                     exhausted = True
                     break
-                given = max(given, chunk[-1][0] + 1)
-                idle.pop().give(chunk)
+                given = max(given, items_given[-1][0] + 1)
+                idle.pop().give(items_given)
             busy = [worker for worker in workers if worker.items]
             if not busy and not again and exhausted:
                 return
@@ -96,7 +101,7 @@ def read_all(
 class _Worker:
     """A process that reads; items: what it was given and has not answered yet, with their numbers."""
 
-    def __init__(self, function: Callable, memory: int) -> None:
+    def __init__(self, function: Callable, memory: int | None) -> None:
         # A fresh interpreter: a copy of this one would hold its threads' locks, and its memory.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
@@ -113,7 +118,7 @@ class _Worker:
         with contextlib.suppress(OSError):  # it has died, which `receive` finds
             self.connection.send([item for _, item in items])
 
-    def receive(self, seconds: float) -> tuple[int | None, Any, list | None]:
+    def receive(self, seconds: float | None) -> tuple[int | None, Any, list | None]:
         """The number of an item and its result; and what is left to others if the process is gone, else None."""
         answered = self.connection.poll()
         try:
@@ -124,7 +129,7 @@ class _Worker:
         if not self.started:
             if not answered:
                 self.end()
-                raise UserError("the processes that read files do not start")
+                raise UnfinishedError("the processes that read files do not start")
             self.started = True
             return None, None, None
         (number, _), *self.items = self.items
@@ -139,18 +144,22 @@ class _Worker:
         self.connection.close()
 
 
-def _ready(workers: list[_Worker], seconds: float) -> list[_Worker]:
+def _ready(workers: list[_Worker], seconds: float | None) -> list[_Worker]:
     """Those that have answered or died; and those that have not for too long."""
-    limits = {worker: worker.since + (seconds if worker.started else 60.0) for worker in workers}
-    answered = wait([worker.connection for worker in workers], max(0.0, min(limits.values()) - time.monotonic()))
+    most = float("inf") if seconds is None else seconds
+    limits = {worker: worker.since + (most if worker.started else 60.0) for worker in workers}
+    left = max(0.0, min(limits.values()) - time.monotonic())
+    answered = wait([worker.connection for worker in workers], None if left == float("inf") else left)
     now = time.monotonic()
     return [worker for worker in workers if worker.connection in answered or limits[worker] <= now]
 
 
-def _work(connection: Connection, function: Callable, memory: int) -> None:
+def _work(connection: Connection, function: Callable, memory: int | None) -> None:
     """What a process does: answers every item of every list that it is sent, in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for the parent, which ends this process
-    _limit(memory)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if memory is not None:
+        _limit(memory)
     try:
         connection.send(None)
         while True:
@@ -164,6 +173,14 @@ def _work(connection: Connection, function: Callable, memory: int) -> None:
                 connection.send(result)
     except (EOFError, OSError):  # the parent is gone
         return
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed says nothing, and an item may take minutes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _limit(memory: int) -> None:

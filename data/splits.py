@@ -32,28 +32,48 @@ def place(key: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
+def of(places: NDArray[np.float64] | float, borders: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The split of each place, an index into SPLITS; borders: [2], where valid and test begin."""
+    return np.searchsorted(borders, places, side="right").astype(np.uint8)
+
+
+def borders_of(shares: Sequence[float]) -> NDArray[np.float64]:
+    """Where valid and test begin, by the shares of train, valid and test, in any unit."""
+    return np.cumsum(shares)[:-1] / np.sum(shares)
+
+
+def moved_borders(places: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
+    """Where valid and test begin of drawings in these places.
+
+    Where a split would be empty, as happens with a few dozen drawings, the borders between the splits move just as far
+    as it takes to put one key into each. Fewer than three keys cannot be parted so, and stay where they are.
+    """
+    borders = borders_of(shares)
+    distinct = np.unique(places)
+    counts = np.bincount(of(distinct, borders), minlength=len(SPLITS))
+    if len(distinct) < len(SPLITS) or counts.all():
+        return borders
+    while not counts.all():
+        counts[counts.argmax()] -= 1
+        counts[counts.argmin()] += 1
+    return distinct[np.cumsum(counts)[:-1]]
+
+
 def assign(places: NDArray[np.float64], shares: Sequence[float]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The split of each drawing, and how many drawings are elsewhere than their place alone would have put them.
-
-    Where a split stayed empty, as happens with a few dozen drawings, the borders between the splits move just as far as
-    it takes to put one key into each. Fewer than three keys cannot be parted so, and stay where they are.
 
     Args:
       places: [n], of the keys of the drawings.
       shares: of train, valid and test, in any unit.
 
     Returns:
-      split [n], an index into SPLITS; moved [3], drawings of each split that came from another one.
+      split [n], an index into SPLITS, by the moved borders; moved [3], drawings of each split that came from another.
     """
-    borders = np.cumsum(shares)[:-1] / np.sum(shares)
-    wanted = np.searchsorted(borders, places, side="right").astype(np.uint8)
-    distinct = np.unique(places)
-    counts = np.bincount(np.searchsorted(borders, distinct, side="right"), minlength=len(SPLITS))
-    if len(distinct) < len(SPLITS) or counts.all():
-        return wanted, np.zeros(len(SPLITS), np.int64)
-    while not counts.all():
-        counts[counts.argmax()] -= 1
-        counts[counts.argmin()] += 1
-    ranked = np.repeat(np.arange(len(SPLITS), dtype=np.uint8), counts)
-    split = ranked[np.searchsorted(distinct, places)]
+    split, wanted = of(places, moved_borders(places, shares)), of(places, borders_of(shares))
     return split, np.bincount(split[split != wanted], minlength=len(SPLITS))
+
+
+def tell_moved(moved: NDArray[np.int64]) -> list[str]:
+    """A line about each split that drawings were put into, [3] of them, because it would have been empty."""
+    pairs = zip(SPLITS, moved.tolist(), strict=True)
+    return [f"put into {split}, which would have been empty: {count:,}" for split, count in pairs if count]

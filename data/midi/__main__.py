@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data.midi import on_beam
+from data import on_beam
 from data.midi.builder import OwnMidi, OwnPassages
 from data.midi.files import Found, is_tar, stem
+from data.midi.keeping import KEEPS, read_here, read_on_beam
 from data.midi.options import steps_per_bar, wanted
 from data.midi.reading import beside, read_passages, read_piece
 from data.midi.survey import digest, hash_all, labels_of, survey
 from data.prepare import Origin, command_line, prepare
-from data.reading_pool import cores, read_all
+from data.reading_pool import cores
 from data.splits import SHARES, check_shares
 from magenta_lite.command import run
 from magenta_lite.errors import UserError
@@ -55,6 +56,8 @@ def main(
     --processes  how many read at once (one for each core)
     --beam       read on Apache Beam, a folder or zip; the set is the same
     --beam_options  Beam's own, as in --beam_options="--runner=FlinkRunner --flink_master=HOST:8081" (its DirectRunner)
+
+    A build that was ended goes on with what it has read when the same command is given again.
 
     Example: python -m data.midi --source=my_midi --kind=melodies
     """
@@ -108,10 +111,8 @@ def main(
     )
 
     def built(data_dir: str) -> OwnMidi | OwnPassages:
-        read = functools.partial(read_all, processes=readers)
-        if beam:
-            folder = Path(data_dir) / "beam"
-            read = functools.partial(on_beam.read, folder=folder, processes=readers, options=words)
+        reader = functools.partial(read_on_beam, options=words) if beam else read_here
+        read = functools.partial(reader, folder=Path(data_dir) / KEEPS, processes=readers)
         return build(
             found=found,
             hashes=hashes,
@@ -122,7 +123,7 @@ def main(
             data_dir=data_dir,
         )
 
-    prepare(target, origin, built)
+    prepare(target, origin, built, keeps=(KEEPS,))
     return 0
 
 

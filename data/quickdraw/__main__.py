@@ -4,11 +4,13 @@ import hashlib
 from pathlib import Path
 
 from data.archives import Member
-from data.line_files import is_ndjson, members
+from data.line_files import cut, is_ndjson, members
+from data.on_beam import check
 from data.prepare import Origin, command_line, hash_file, prepare
 from data.quickdraw import published
 from data.quickdraw.builder import QuickDraw
-from data.quickdraw.lines import QuickDrawLines, choose, plan, spaced
+from data.quickdraw.lines import QuickDrawLines, Wanted, Way, choose, spaced
+from data.reading_pool import cores
 from data.splits import SHARES, check_shares
 from magenta_lite.command import run
 from magenta_lite.errors import UserError, nearest
@@ -23,6 +25,9 @@ def main(
     split: list[float] | None = None,
     cache: str = "~/.cache/magenta_lite/quickdraw",
     url: str | None = None,
+    processes: int | None = None,
+    beam: bool = False,
+    beam_options: str = "",
 ) -> int:
     """Prepares classes of QuickDraw, or sets published in the same forms, for training.
 
@@ -36,12 +41,21 @@ def main(
     --recognized  only drawings that the game recognized (.ndjson alone says so)
     --split       shares of train, valid and test, where the source has no splits (90,5,5)
     --url         where to download from instead, with {name} in the place of the class
+    --processes   how many read .ndjson at once (one for each core)
+    --beam        do so on Apache Beam; the set is the same
+    --beam_options  Beam's own, as in --beam_options="--runner=FlinkRunner --flink_master=HOST:8081" (its DirectRunner)
+
+    A build of .ndjson that was ended goes on where it was when the same command is given again.
 
     Example: python -m data.quickdraw --classes=cat,bus
     """
     _check_names(classes)
     if format is not None and format not in published.FORMS:
         raise UserError(f"--format={format}: {nearest(format, published.FORMS)}")
+    if processes is not None and processes < 1:
+        raise UserError(f"--processes={processes}: expected at least 1")
+    if beam_options and not beam:
+        raise UserError(f"--beam_options={beam_options}: add --beam")
     lines = is_ndjson(Path(source)) if format is None and source is not None else format not in (None, "sketchrnn")
     flags = {"source": source, "format": format, "recognized": recognized or None, "split": split, "url": url}
     folder = Path(cache).expanduser()
@@ -50,25 +64,28 @@ def main(
         shares = SHARES if split is None else split
         check_shares(shares)
         files = choose(found, labels)
-        made = plan(files, labels, recognized=recognized, shares=shares)
+        portions, hashes = cut(files, processes or cores())
+        wanted = Wanted(None if labels is None else tuple(labels), format, recognized, tuple(map(float, shares)))
+        way = Way(processes or cores(), tuple(check(beam_options)) if beam else None)
         target = _target(out, classes, format or "ndjson")
         origin = Origin(
             builder=QuickDrawLines.name,
             version=str(QuickDrawLines.VERSION),
             options={"classes": classes, "format": format, "recognized": recognized, "split": list(map(float, shares))},
-            sources={path.name: hash_file(path) for path in sorted({file.path for file in files})},
-            labels=made.labels,
+            sources=hashes,
+            labels=None,
             licence=published.QUICKDRAW_LICENCE,
             command=command_line("data.quickdraw", classes=classes, out=target, **flags),
         )
         prepare(
             target,
             origin,
-            lambda data_dir: QuickDrawLines(
-                files=files, plan=made, form=format, recognized=recognized, data_dir=data_dir
-            ),
+            lambda data_dir: QuickDrawLines(portions=portions, wanted=wanted, way=way, data_dir=data_dir),
+            keeps=QuickDrawLines.KEEPS,
         )
         return 0
+    if beam:
+        raise UserError("--beam: .npz files are small, and read by one process: leave it out")
     if recognized:
         raise UserError("--recognized: sketchrnn files do not say which drawings were: add --format=simplified")
     if split is not None:
