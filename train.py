@@ -1,13 +1,15 @@
 """Trains a model: python train.py --config=configs/sketch_rnn.py:VARIANT --workdir=DIR [--config.FIELD=VALUE ...]
 
 Resumes where the workdir's last checkpoint ends. --init_from=WORKDIR starts from another run's best parameters.
-SIGTERM and Ctrl-C write a checkpoint first.
+SIGTERM and Ctrl-C write a checkpoint first. On several hosts, the same command on each:
+--coordinator=HOST:PORT --processes=COUNT --process=NUMBER, or --distributed under SLURM and on Cloud TPU.
 """
 
 import math
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from magenta_lite.runtime import keep_compiled, keep_memory
 
@@ -18,97 +20,119 @@ import jax
 from absl import flags
 
 from magenta_lite import config as configs
-from magenta_lite import models, pipeline, workdirs
+from magenta_lite import hosts, models, pipeline, workdirs
 from magenta_lite.checkpoint import Checkpoints, restore_parameters
 from magenta_lite.command import guard
 from magenta_lite.errors import UserError
-from magenta_lite.logs import Logs
-from magenta_lite.training import Steps, add, fetch, make_optimizer, not_finite, ratios
+from magenta_lite.logs import Logs, Silence, read
+from magenta_lite.training import Account, NotFinite, Steps, make_optimizer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the run: config, codec, checkpoints, logs")
 _INIT_FROM = flags.DEFINE_string("init_from", None, "workdir whose best parameters to start from")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "of several hosts: HOST:PORT of process 0")
+_PROCESSES = flags.DEFINE_integer("processes", None, "of several hosts: how many processes there are")
+_PROCESS = flags.DEFINE_integer("process", None, "of several hosts: the number of this process, from 0")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "several hosts, as SLURM, Open MPI or Cloud TPU tell of them")
 
 
 def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = None) -> None:
-    """Trains to config.num_steps, or resumes to it, or stops at SIGTERM."""
+    """Trains to config.num_steps, or resumes to it, or stops at SIGTERM; alone or as one of several processes."""
     optimizer = make_optimizer(**config.optimizer)
     data = pipeline.PreparedData(config.data.dir, config.data.build)
-    codec = workdirs.prepare(workdir, config, data)
+    codec, held = workdirs.prepare(workdir, config, data) if hosts.first() else (None, None)
+    codec = workdirs.agree(codec, config, data) if hosts.several() else codec
     model = models.build(config, codec)
-    lengths = {split: codec.lengths(stored) for split, stored in data.lengths.items()}
-    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-    if init_from and checkpoints.last_step is None:
+    checkpoints = Checkpoints(workdir, config.keep_checkpoints) if hosts.first() else None
+    begun = hosts.shared(lambda: checkpoints and checkpoints.newest) is not None
+    if init_from and checkpoints and not begun:
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
-    elif init_from:
+    elif init_from and checkpoints:
         print(f"{workdir} has begun already: --init_from={init_from} is left aside")
-    steps = Steps(model, optimizer, config.seed)
-    state = steps.start() if checkpoints.last_step is None else checkpoints.restore(steps.start())
-    start, stop = int(state.step), config.num_steps
-    if init_from and checkpoints.last_step is None:
+    steps = Steps(model, optimizer, config.seed, skip=config.on_nan == "skip")
+    state = steps.start()
+    if checkpoints and begun:
+        state = checkpoints.restore(state)
+    state = steps.place(hosts.shared_arrays(state))
+    if checkpoints and init_from and not begun:
         checkpoints.save(state)  # so that what it began from is not forgotten
-    if start >= stop:
-        print(f"{workdir} is trained to step {start} already; for more give --config.num_steps above that")
-        return checkpoints.close()
+    lengths = {split: codec.lengths(stored) for split, stored in data.lengths.items()}
     takes = codec.takes(data.lengths["train"])
     plan = pipeline.Plan(lengths["train"], config.batch_size, config.seed, config.buckets, takes)
-    print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {len(steps.devices)} device(s)")
-    print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
-    logs = Logs(workdir, start, stop, config.batch_size, codec.noun)
-    stopping: list[int] = []
+    part = steps.part(config.batch_size)
+    start, stop = int(state.step), config.num_steps
+    if checkpoints:
+        shown = f"{len(steps.devices)} device(s)" + (f" of {jax.process_count()} hosts" if hosts.several() else "")
+        print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {shown}")
+        print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
+    logs = Logs(workdir, start, stop, config.batch_size, codec.noun) if checkpoints else Silence()
+    account = Account(config.nan_limit, logs.say)
+    signals = _signals()
+    pending: Any = None
+
+    def settle() -> bool:
+        """Takes in the step before, which ran while the next batch was made; whether to stop behind it."""
+        nonlocal pending
+        if pending is not None:
+            done, pending = pending, None
+            account.take(*done)
+            logs.step()
+        return account.stop if hosts.several() else bool(signals)
+
+    def evaluate(step: int) -> None:
+        batches = pipeline.evaluation_batches(
+            data, "valid", codec.excerpt, lengths["valid"], config.batch_size, plan.buckets, part
+        )
+        metrics = steps.evaluate(state.parameters, batches)
+        if bad := next((name for name, value in sorted(metrics.items()) if not math.isfinite(value)), None):
+            raise NotFinite(f"{bad} of the valid split is not finite at step {step}")
+        best = checkpoints is not None and checkpoints.save_best(state, metrics)
+        logs.evaluation("valid", step, metrics, best=best)
+
+    try:
+        due = start > 0 and (start % config.evaluate_every == 0 or start >= stop)
+        if due and not hosts.shared(lambda: start in dict(read(workdir, "valid", "loss"))):
+            evaluate(start)  # the run ended between its last checkpoint and this
+        if start >= stop:
+            logs.say(f"{workdir} is trained to step {start} already; for more give --config.num_steps above that")
+        batches = pipeline.training_batches(data, codec.encode, plan, start, stop, part)
+        for step, batch in enumerate(batches, start + 1):
+            if settle():
+                checkpoints and checkpoints.save(state)
+                logs.say(f"stopped by a signal after step {step - 1}; the same command resumes there")
+                break
+            state, sums = steps.train(state, batch, stopping=bool(signals))
+            pending = step, sums
+            if step % config.log_every == 0 or step == stop:
+                settle()
+                logs.train(step, account.settle())
+            if step % config.save_every == 0 or step == stop:
+                settle()
+                checkpoints and checkpoints.save(state)
+            if (step % config.evaluate_every == 0 or step == stop) and not settle():
+                evaluate(step)
+    except NotFinite as error:
+        good = checkpoints and checkpoints.newest
+        kept = "there is no checkpoint yet" if good is None else f"the last good checkpoint is of step {good}"
+        raise UserError(f"{error}; {kept}") from None
+    finally:
+        if checkpoints:
+            checkpoints.close()
+        logs.close()
+        if held:
+            held.close()
+
+
+def _signals() -> list[int]:
+    """The signals to stop that have come; a second one of a kind ends the program at once."""
+    came: list[int] = []
 
     def stop_soon(number: int, _: object) -> None:
-        stopping.append(number)
-        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop_soon)
-
-    sums, pending = {}, None
-
-    def diverged(metric: str, step: int) -> UserError:
-        good = checkpoints.last_step
-        kept = "there is no checkpoint yet" if good is None else f"the last good checkpoint is of step {good}"
-        return UserError(f"{metric} is not finite at step {step}; {kept}")
-
-    def settle() -> None:
-        """Takes in the sums of the step before, which ran while the next batch was made."""
-        nonlocal pending
-        if pending is None:
-            return
-        (step, values), pending = (pending[0], fetch(pending[1])), None
-        if bad := not_finite(values):
-            raise diverged(bad, step)
-        add(sums, values)
-        logs.step()
-
-    try:
-        for step, batch in enumerate(pipeline.training_batches(data, codec.encode, plan, start, stop), start + 1):
-            settle()
-            state, values = steps.train(state, batch)
-            pending = (step, values)
-            if step % config.log_every == 0 or step == stop:
-                settle()
-                logs.train(step, ratios(sums))
-                sums.clear()
-            if step % config.save_every == 0 or step == stop or stopping:
-                settle()
-                checkpoints.save(state)
-            if not stopping and (step % config.evaluate_every == 0 or step == stop):
-                settle()
-                batches = pipeline.evaluation_batches(
-                    data, "valid", codec.excerpt, lengths["valid"], config.batch_size, plan.buckets
-                )
-                metrics = steps.evaluate(state.parameters, batches)
-                if bad := next((name for name, value in sorted(metrics.items()) if not math.isfinite(value)), None):
-                    raise diverged(f"{bad} of the valid split", step)
-                logs.evaluation("valid", step, metrics, best=checkpoints.save_best(state, metrics))
-            if stopping:
-                checkpoints.save(state)  # the signal may have come during the evaluation
-                logs.say(f"stopped by signal {stopping[0]} after step {step}; the same command resumes there")
-                break
-    finally:
-        checkpoints.close()
-        logs.close()
+    return came
 
 
 def main() -> None:
@@ -118,8 +142,12 @@ def main() -> None:
     config = configs.from_flags(sys.argv)
     if _WORKDIR.value is None:
         raise UserError("flag --workdir=DIR is required")
+    if hosts.asked(_COORDINATOR.value, _DISTRIBUTED.value):
+        hosts.watched()
+        hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     keep_compiled()
-    train(config, Path(_WORKDIR.value), _INIT_FROM.value)
+    with hosts.together():
+        train(config, Path(_WORKDIR.value), _INIT_FROM.value)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ def get_config(variant: str = "cat-mel_2bar_small") -> ConfigDict:
     config.evaluate_every = 1000  # on one slice of each passage of the valid split, always the same
     config.save_every = 1000
     config.keep_checkpoints = 3  # the last ones; the best one is kept beside them
+    config.on_nan = "stop"  # or skip: a step whose loss or gradient is not finite changes nothing
+    config.nan_limit = 10  # skipped steps in a row: as many end the run
 
     config.data = ConfigDict()
     config.data.dir = ""

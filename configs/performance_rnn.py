@@ -66,6 +66,8 @@ def get_config(variant: str = "dynamics") -> ConfigDict:
     config.evaluate_every = 500  # on one crop of each piece of the valid split, always the same
     config.save_every = 500
     config.keep_checkpoints = 3  # the last ones; the best one is kept beside them
+    config.on_nan = "stop"  # or skip: a step whose loss or gradient is not finite changes nothing
+    config.nan_limit = 10  # skipped steps in a row: as many end the run
 
     config.data = ConfigDict()
     config.data.dir = "prepared/maestro"

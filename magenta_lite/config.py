@@ -13,8 +13,17 @@ from ml_collections import ConfigDict, config_flags
 
 from magenta_lite.errors import UserError, nearest
 
-RESUMABLE = ("num_steps", "log_every", "evaluate_every", "save_every", "keep_checkpoints", "data.build")
-"""Fields that a resumed run may change: its length, and what it tells and keeps."""
+RESUMABLE = (
+    "num_steps",
+    "log_every",
+    "evaluate_every",
+    "save_every",
+    "keep_checkpoints",
+    "on_nan",
+    "nan_limit",
+    "data.build",
+)
+"""Fields that a resumed run may change: its length, what it tells and keeps, and when it gives up."""
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "recipe to run, and its variant: configs/sketch_rnn.py:tiny", lock_config=True
@@ -66,10 +75,13 @@ def _check(config: ConfigDict) -> None:
         ("evaluate_every", 1),
         ("save_every", 1),
         ("keep_checkpoints", 1),
+        ("nan_limit", 1),
         ("seed", 0),
     ):
         if config[field] < least:
             raise UserError(f"config.{field}={config[field]}: expected at least {least}")
+    if config.on_nan not in ("stop", "skip"):
+        raise UserError(f"config.on_nan={config.on_nan}: expected stop or skip")
     if config.seed >= 2**31:
         raise UserError(f"config.seed={config.seed}: expected below {2**31}")
 

@@ -33,7 +33,8 @@ class Logs:
         now, (then, before) = time.monotonic(), self._since
         self._since = now, step
         metrics["examples_per_second"] = (step - before) * self._batch_size / max(now - then, 1e-9)
-        self._bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {metrics['examples_per_second']:.0f} {self._noun}/s")
+        loss = f"loss {metrics['loss']:.3f}, " if "loss" in metrics else ""  # none where all steps were skipped
+        self._bar.set_postfix_str(f"{loss}{metrics['examples_per_second']:.0f} {self._noun}/s")
         self._write("train", step, metrics)
 
     def evaluation(self, split: str, step: int, metrics: dict[str, float], best: bool) -> None:
@@ -56,6 +57,28 @@ class Logs:
         self._file.write(json.dumps({"step": step, "split": split, "time": round(time.time(), 3), **metrics}) + "\n")
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
+
+
+class Silence(Logs):
+    """Of a host that leaves telling to the first one."""
+
+    def __init__(self) -> None:
+        pass
+
+    def step(self) -> None:
+        pass
+
+    def train(self, step: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def evaluation(self, split: str, step: int, metrics: dict[str, float], best: bool) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def read(workdir: Path, split: str, metric: str) -> list[tuple[int, float]]:

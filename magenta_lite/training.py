@@ -1,11 +1,11 @@
 """Optimizer, training and evaluation steps, data parallelism. Knows no model, and no key of a batch.
 
-A step is one program, mapped over the local devices: the state is the same on all of them, a batch is cut into equal
-parts. Each example has a key of its own, made from the step and the example's place in the whole batch, so the noise is
-the same on one device and on many.
+A step is one program, mapped over the devices of all hosts: the state is the same on all of them, a batch is cut into
+equal parts, of which each host makes those of its own devices. Each example has a key of its own, made from the step
+and the example's place in the whole batch, so the noise is the same on one device and on many.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
@@ -75,6 +76,10 @@ def _zero_beyond(norm: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda parameters: optax.EmptyState(), update)
 
 
+SKIPPED, STOPPING = "skipped", "stopping"
+"""Among the sums of a step: whether it was skipped, and how many devices' hosts want to stop. Not of the examples."""
+
+
 class Steps:
     """The compiled steps of one model on some devices."""
 
@@ -84,24 +89,44 @@ class Steps:
         optimizer: optax.GradientTransformation,
         seed: int,
         devices: Sequence[jax.Device] | None = None,
+        skip: bool = False,
     ):
-        self.devices = list(devices or jax.local_devices())
+        """devices: all of all hosts, unless given. skip: a step whose loss or gradient is not finite changes nothing
+        but the step's number, and is told as SKIPPED."""
+        # A host's devices lie side by side, so that its rows of a batch do.
+        self.devices = list(devices or sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
         self.seed = seed
-        self._optimizer = optimizer
+        self._here = [device for device in self.devices if device.process_index == jax.process_index()]
+        self._optimizer, self._skip = optimizer, skip
         self._graph, self._parameters = nnx.split(model, nnx.Param)
         mapped: dict[str, Any] = {"axis_name": AXIS, "devices": self.devices}
-        self._train = jax.pmap(self._train_step, in_axes=(None, 0), out_axes=None, donate_argnums=0, **mapped)
+        self._train = jax.pmap(self._train_step, in_axes=(None, 0, 0), out_axes=None, donate_argnums=0, **mapped)
         self._evaluate = jax.pmap(self._evaluation_step, in_axes=(None, None, 0), out_axes=None, **mapped)
 
     def start(self) -> State:
         """The state before the first step."""
         # Copies, since the steps donate what they are given.
         parameters = jax.tree.map(jnp.copy, self._parameters)
-        return State(parameters, self._optimizer.init(parameters), jnp.zeros((), jnp.int32))
+        return self.place(State(parameters, self._optimizer.init(parameters), jnp.zeros((), jnp.int32)))
 
-    def train(self, state: State, batch: dict[str, NDArray]) -> tuple[State, dict[str, jax.Array]]:
-        """One step; donates the state. The sums are still on the device: `fetch` them."""
-        state, sums = self._train(state, self._cut(batch))
+    def place(self, state: State) -> State:
+        """The state on all devices of this host."""
+        return jax.device_put(state, NamedSharding(Mesh(np.array(self._here), (AXIS,)), PartitionSpec()))
+
+    def part(self, batch_size: int) -> slice:
+        """The rows of a batch that this host makes; those from batch_size on fill it up."""
+        each = -(-batch_size // len(self.devices))
+        first = each * self.devices.index(self._here[0])
+        return slice(first, first + each * len(self._here))
+
+    def train(
+        self, state: State, batch: dict[str, NDArray], stopping: bool = False
+    ) -> tuple[State, dict[str, jax.Array]]:
+        """One step; donates the state. The sums are still on the device: `fetch` them.
+
+        batch: whole, or this host's part of it. stopping: this host's vote, which all hosts find among the sums.
+        """
+        state, sums = self._train(state, self._cut(batch), np.full(len(self._here), stopping, np.float32))
         if len(self.devices) > 1 and self.devices[0].platform == "cpu":
             # With several steps in flight, faked CPU devices can starve each other in a collective.
             jax.block_until_ready(sums)
@@ -115,8 +140,8 @@ class Steps:
         return ratios(sums)
 
     def _cut(self, batch: dict[str, NDArray]) -> dict[str, NDArray]:
-        """[B, ...] -> [devices, B / devices, ...], filled up with zeros where B is no multiple."""
-        count = len(self.devices)
+        """[B, ...] -> [devices here, B / devices here, ...], filled up with zeros where B is no multiple."""
+        count = len(self._here)
 
         def cut(array: NDArray) -> NDArray:
             array = np.asarray(array)
@@ -136,7 +161,9 @@ class Steps:
         index = jax.lax.axis_index(AXIS) * local + jnp.arange(local)
         return jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
 
-    def _train_step(self, state: State, batch: dict[str, jax.Array]) -> tuple[State, dict[str, jax.Array]]:
+    def _train_step(
+        self, state: State, batch: dict[str, jax.Array], stopping: jax.Array
+    ) -> tuple[State, dict[str, jax.Array]]:
         keys = self._keys(batch, 0, state.step)
 
         def objective(parameters: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -145,11 +172,23 @@ class Steps:
             return sums["loss"][0], sums
 
         gradients, sums = jax.grad(objective, has_aux=True)(state.parameters)
+        sums[STOPPING] = jnp.stack([stopping, 1.0])
         gradients, sums = self._sum_over_devices((gradients, sums))
         gradients = jax.tree.map(lambda g: g / sums["loss"][1], gradients)
         sums["gradient_norm"] = jnp.stack([optax.tree.norm(gradients), 1.0])
         updates, optimizer = self._optimizer.update(gradients, state.optimizer, state.parameters)
-        return State(optax.apply_updates(state.parameters, updates), optimizer, state.step + 1), sums
+        parameters = optax.apply_updates(state.parameters, updates)
+        if self._skip:
+            votes = sums.pop(STOPPING)
+            good = jnp.isfinite(sums["gradient_norm"][0]) & jnp.isfinite(sums["loss"][0])
+            parameters, optimizer = jax.tree.map(
+                lambda new, old: jnp.where(good, new, old),
+                (parameters, optimizer),
+                (state.parameters, state.optimizer),
+            )
+            sums = {name: jnp.where(good, value, 0) for name, value in sums.items()}
+            sums |= {STOPPING: votes, SKIPPED: jnp.stack([jnp.float32(~good), 1.0])}
+        return State(parameters, optimizer, state.step + 1), sums
 
     def _evaluation_step(self, parameters: Any, number: jax.Array, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         model = nnx.merge(self._graph, parameters)
@@ -163,6 +202,51 @@ class Steps:
         # One reduction of one vector: hundreds of small ones are slow between CPU devices.
         flat, restore = ravel_pytree(tree)
         return restore(jax.lax.psum(flat, AXIS))
+
+
+class NotFinite(Exception):
+    """Training has diverged; says what is not finite, and where."""
+
+
+class Account:
+    """What the steps since the last line of the log came to, and how many were skipped.
+
+    stop: whether a host has voted to stop. skipped: steps skipped in all.
+    """
+
+    def __init__(self, nan_limit: int, tell: Callable[[str], None]):
+        """nan_limit: as many skipped steps in a row are too many. tell: takes a line about a skipped step."""
+        self.stop, self.skipped = False, 0
+        self._in_a_row, self._limit, self._tell = 0, nan_limit, tell
+        self._sums: Sums = {}
+
+    def take(self, step: int, sums: dict[str, jax.Array]) -> None:
+        """Waits for the sums of a step and takes them in.
+
+        Raises:
+          NotFinite: a metric or the gradient is not, or too many steps in a row were skipped for that.
+        """
+        values = fetch(sums)
+        # Every host finds all votes in the same step, so that they stop behind the same one.
+        self.stop = values.pop(STOPPING)[0] > 0
+        if not values.pop(SKIPPED, [0])[0]:
+            if bad := not_finite(values):
+                raise NotFinite(f"{bad} is not finite at step {step}")
+            add(self._sums, values)
+            self._in_a_row = 0
+            return
+        self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
+        self._tell(f"step {step} is skipped: its loss or gradient is not finite (skipped in all: {self.skipped})")
+        if self._in_a_row == self._limit:
+            raise NotFinite(
+                f"loss or gradient is not finite at step {step}, nor at {self._limit - 1} before it (config.nan_limit)"
+            )
+
+    def settle(self) -> dict[str, float]:
+        """The means since the last call."""
+        metrics = ratios(self._sums)
+        self._sums = {}
+        return metrics | ({"skipped_steps": self.skipped} if self.skipped else {})
 
 
 def on_host(tree: Any) -> Any:

@@ -2,16 +2,19 @@
 
 import dataclasses
 import inspect
+import os
+import platform
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from magenta_lite import config as configs
-from magenta_lite import models
+from magenta_lite import hosts, models
 from magenta_lite.errors import UserError, nearest
 from magenta_lite.pipeline import PreparedData
 
@@ -19,12 +22,12 @@ EXAMPLES = 64
 """Test examples kept in the workdir."""
 
 
-def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
-    """Makes a workdir, or checks that it is of the same config; returns the codec.
+def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any, IO[str] | None]:
+    """Makes a workdir, or checks that it is of the same config; returns the codec, and the lock to keep while training.
 
     Raises:
-      UserError: the workdir is of another config (names every differing field) or of other data, config.codec or
-        config.model is wrong, or the data has nothing to validate with.
+      UserError: the workdir is of another config (names every differing field) or of other data, another process trains
+        there, config.codec or config.model is wrong, or the data has nothing to validate with.
     """
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file: expected a folder")
@@ -34,8 +37,11 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
             raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
         if data.source.get("digest") != data_digest(workdir):
             raise UserError(f"{config.data.dir} has been prepared anew, from other data than {workdir} was begun with")
+        held = lock(workdir)
+        codec = load_codec(workdir, config)
+        models.check(config, codec)
         configs.save(config, workdir / "config.json")
-        return load_codec(workdir, config)
+        return codec, held
     codec_class = models.family(config.family).Codec
     options = config.codec.to_dict()
     valid = [name for name in inspect.signature(codec_class).parameters]
@@ -50,13 +56,60 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> Any:
         raise UserError(f"{config.data.dir} has no valid split with an example that config.codec takes")
     for what, count in touched.items():
         print(f"{what}: {count}")
-    workdir.mkdir(parents=True, exist_ok=True)
-    _keep_examples(workdir, data, codec)
-    configs.write_json(data.source, workdir / "source.json")
-    configs.write_json(dataclasses.asdict(codec), workdir / "codec.json")
-    # Last: a workdir with a config is whole.
-    configs.save(config, workdir / "config.json")
-    return codec
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        held = lock(workdir)
+        if (workdir / "config.json").exists():
+            raise UserError(f"{workdir} has just been made by another process: choose another --workdir")
+        _keep_examples(workdir, data, codec)
+        configs.write_json(data.source, workdir / "source.json")
+        configs.write_json(dataclasses.asdict(codec), workdir / "codec.json")
+        # Last: a workdir with a config is whole.
+        configs.save(config, workdir / "config.json")
+    except OSError as error:
+        raise UserError(f"--workdir={workdir} cannot be written ({error.strerror}): choose another one") from None
+    return codec, held
+
+
+def agree(codec: Any, config: ConfigDict, data: PreparedData) -> Any:
+    """The first host's codec, on every host of a run; codec: its own, there alone.
+
+    Raises:
+      UserError: this host was given another config than the first one, or other data.
+    """
+    fields = dataclasses.asdict(codec) if hosts.first() else None
+    facts = hosts.shared(lambda: {"config": config.to_dict(), "codec": fields, "digest": data.source.get("digest")})
+    different = configs.differences(ConfigDict(facts["config"]), config)
+    if different:
+        raise UserError(f"host {jax.process_index()} has another config than the first ({'; '.join(different)})")
+    if data.source.get("digest") != facts["digest"]:
+        raise UserError(f"host {jax.process_index()}: {config.data.dir} is other data than that of the first host")
+    return models.family(config.family).Codec(**facts["codec"])
+
+
+def lock(workdir: Path) -> IO[str] | None:
+    """Takes the workdir for this process, until it ends or the file that is returned is closed.
+
+    Raises:
+      UserError: another process trains there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return None
+    file = open(workdir / ".lock", "a+")  # noqa: SIM115  (held as long as the process lives)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read(200).strip() or "another process"
+        file.close()
+        raise UserError(f"{workdir} is being trained by {owner}: choose another --workdir, or stop that one") from None
+    file.seek(0)
+    file.truncate()
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+    return file
 
 
 def load_codec(workdir: Path, config: ConfigDict) -> Any:
