@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import urllib.request
@@ -47,6 +48,8 @@ def misbehave(content):
             os.makedirs(path)
         case "remove":
             Path(path).unlink()
+        case "clear":
+            shutil.rmtree(path)
         case "link":
             os.symlink("/etc", path)
         case "move":
@@ -79,8 +82,8 @@ def misbehave(content):
 @pytest.mark.parametrize(
     ("what", "found"),
     [
-        ("hang", "hang: longer than 1 s"),
-        ("sleep-deaf", "hang: longer than 1 s"),
+        ("hang", "hang: longer than 2 s"),
+        ("sleep-deaf", "hang: longer than 2 s"),
         ("memory", "MB of memory"),
         ("much-memory", "MemoryError"),
         ("raise", "ValueError: broken"),
@@ -95,6 +98,7 @@ def misbehave(content):
         ("remove {}/victim", "os.remove {}/victim"),
         ("link {}/elsewhere", "os.symlink {}/elsewhere"),
         ("move {}/victim", "os.rename {}/victim"),
+        ("clear {}/others", "os.remove {}/others/deep/one"),
         ("read {}/victim", "reads {}/victim"),
         ("read /etc/hostname", "reads /etc/hostname"),
         ("list {}", "reads {}"),
@@ -113,13 +117,17 @@ def test_every_misdeed_is_found_and_its_input_kept(what, found, tmp_path):
     out.mkdir()
     (out / "link").symlink_to(tmp_path)
     (tmp_path / "victim").write_text("alive")
+    (tmp_path / "others" / "deep").mkdir(parents=True)
+    (tmp_path / "others" / "deep" / "one").write_text("alive")
     content = what.format(tmp_path).encode()
+    seconds = 2.0 if "hang" in found else 30.0
     inputs = [b"take", ("bad", content), b"take", b"reject"]
-    outcome = survive(misbehave, inputs, seconds=1.0, out=out, kept=tmp_path / "kept")
+    outcome = survive(misbehave, inputs, seconds=seconds, out=out, kept=tmp_path / "kept")
     (failure,) = outcome.failures
     assert found.format(tmp_path) in failure.what
     assert failure.name == "bad" and failure.kept.read_bytes() == content
     assert (outcome.inputs, outcome.taken, dict(outcome.refused)) == (4, 2, {"not wanted": 1})
+    assert (tmp_path / "others" / "deep" / "one").read_text() == "alive"
     assert (tmp_path / "victim").read_text() == "alive" and not (tmp_path / "elsewhere").exists()
 
 
@@ -127,9 +135,12 @@ def test_what_is_allowed_is_no_failure(tmp_path):
     out, source = tmp_path / "out", tmp_path / "source"
     out.mkdir()
     source.write_text("read me")
+    (out / "link").symlink_to(source)
     inputs = [
         f"write {out}/a".encode(),
         f"make {out}/b/c".encode(),
+        f"clear {out}/b".encode(),
+        f"remove {out}/link".encode(),
         f"read {source}".encode(),
         f"read {os.__file__}".encode(),
         f"read {__file__}".encode(),
@@ -138,7 +149,7 @@ def test_what_is_allowed_is_no_failure(tmp_path):
     ]
     outcome = survive(misbehave, inputs, out=out, reads=[source])
     assert not outcome.failures, str(outcome)
-    assert outcome.taken == 5 and dict(outcome.refused) == {"--source='...': not wanted": 2}
+    assert outcome.taken == 7 and dict(outcome.refused) == {"--source='...': not wanted": 2}
     assert (out / "a").read_text() == "here"
     assert not survive(misbehave, [f"read {source}".encode()], reads=None).failures
     assert not survive(misbehave, [b"unpickle", b"run", b"system"], may=["unpickle", "run"], reads=None).failures

@@ -24,19 +24,19 @@ READABLE = tuple({os.path.realpath(path) for path in _OWN} | {"/proc", "/sys", "
 
 _STARTING = 120.0  # seconds that imports may take on a slow machine
 _WRITING = {
-    "os.mkdir": (0,),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.rename": (0, 1),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
-    "os.chmod": (0,),
-    "os.chown": (0,),
-    "os.utime": (0,),
-    "os.mkfifo": (0,),
-    "os.mknod": (0,),
-}  # events, and which of their arguments is a path that changes
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "os.chmod": ((0, 2),),
+    "os.chown": ((0, 3),),
+    "os.utime": ((0, 3),),
+}  # events, and which of their arguments is a path that changes, and which the open folder that it is in
+_OF_LINKS = {"os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink"}
+"""Those that do not follow a link at the path's end."""
 _READING = {"os.listdir", "os.scandir"}
 _CONNECTING = {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request"}
 _RUNNING = {
@@ -214,11 +214,11 @@ class _Watch:
             writes = (bits or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
             if writes or (mode and set(mode) & set("wax+")):
                 self._write("writes", path)
-            else:
-                self._look(path)
+            elif mode is not None or _is_absolute(path):
+                self._look(path)  # else it may be in an open folder, of which nothing is said
         elif event in _WRITING:
-            for place in _WRITING[event]:
-                self._write(event, arguments[place])
+            for place, folder in _WRITING[event]:
+                self._write(event, arguments[place], -1 if folder is None else arguments[folder])
         elif event in _READING:
             self._look(arguments[0])
         elif event == "pickle.find_class":
@@ -228,10 +228,10 @@ class _Watch:
         elif event in _RUNNING:
             self._stop("run", f"runs: {event}{arguments[:2]!r}")
 
-    def _write(self, how: str, path: Any) -> None:
-        real = _real(path)
+    def _write(self, event: str, path: Any, folder: int = -1) -> None:
+        real = _real(path, folder, follow=event not in _OF_LINKS)
         if real is not None and real != "/dev/null" and not _inside(real, self._out):
-            self._stop("write", f"{how} {real}")
+            self._stop("write", f"{event} {real}")
 
     def _look(self, path: Any) -> None:
         real = _real(path)
@@ -244,11 +244,24 @@ class _Watch:
             raise PermissionError(f"hostile input {what}")
 
 
-def _real(path: Any) -> str | None:
-    """Where a path leads, links followed; None for what is open already."""
+def _real(path: Any, folder: int = -1, follow: bool = True) -> str | None:
+    """Where a path leads; None for what is open already. folder: an open one that it is in, or -1.
+
+    follow: a link at its end, too.
+    """
     if path is None or isinstance(path, int):
         return None
-    return os.path.realpath(os.fsdecode(path))
+    path = os.fsdecode(path)
+    if folder >= 0:
+        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+    if follow:
+        return os.path.realpath(path)
+    parent, name = os.path.split(path.rstrip("/"))
+    return os.path.join(os.path.realpath(parent), name)
+
+
+def _is_absolute(path: Any) -> bool:
+    return path is not None and not isinstance(path, int) and os.path.isabs(os.fsdecode(path))
 
 
 def _inside(path: str, folders: Sequence[str]) -> bool:
