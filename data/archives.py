@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from magenta_lite.errors import plain as plain  # for all that import it from here
+from magenta_lite.unpacking import bounded
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack to any size before it is known
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What reading a damaged, encrypted or unknown kind of file raises."""
 
@@ -32,20 +36,27 @@ class Member:
         return PurePosixPath(self.name).name.removesuffix(".gz").removesuffix(".ndjson") or "drawing"
 
     @contextlib.contextmanager
-    def open(self, archives: Mapping[Path, zipfile.ZipFile]) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    def open(self, archives: Mapping[Path, zipfile.ZipFile]) -> Iterator[IO[bytes]]:
         """The content, open for reading from the beginning; raises one of DAMAGE where it cannot be read.
+
+        Reading raises OSError, one of them, where the content grows far beyond what is on the disk.
 
         archives: as opened_archives gives them.
         """
         with contextlib.ExitStack() as stack:
-            file: IO[bytes] | gzip.GzipFile
+            file: IO[bytes]
+            packed = self.path.stat().st_size
             if self.inner is None:
                 file = stack.enter_context(self.path.open("rb"))
             else:
-                file = stack.enter_context(archives[self.path].open(self.inner))
+                info = archives[self.path].getinfo(self.inner)
+                if info.compress_type not in _METHODS:
+                    raise NotImplementedError(f"packed by method {info.compress_type}")
+                packed = min(packed, info.compress_size)
+                file = stack.enter_context(archives[self.path].open(info))
             if self.name.endswith(".gz"):
                 file = stack.enter_context(gzip.GzipFile(fileobj=file))
-            yield file
+            yield file if self.inner is None and not self.name.endswith(".gz") else bounded(file, packed)
 
 
 @contextlib.contextmanager
@@ -54,8 +65,3 @@ def opened_archives(files: Iterable[Member]) -> Iterator[dict[Path, zipfile.ZipF
     with contextlib.ExitStack() as stack:
         paths = sorted({file.path for file in files if file.inner is not None})
         yield {path: stack.enter_context(zipfile.ZipFile(path)) for path in paths}
-
-
-def plain(text: str) -> str:
-    """The text on one line and without what cannot be printed, for names that land in lists, files and terminals."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Small, on numpy or on nothing: everyone may use them.
-SHARED = ("magenta_lite.errors", "magenta_lite.files", "magenta_lite.sheet")
+SHARED = ("magenta_lite.errors", "magenta_lite.files", "magenta_lite.sheet", "magenta_lite.unpacking")
 DEVICE = {"jax", "jaxlib", "flax", "optax", "orbax"}
 PREPARED = {"tensorflow_datasets", "array_record", "grain"}
 UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "magenta_lite.errors": (),
     "magenta_lite.files": (),
     "magenta_lite.sheet": (),
+    "magenta_lite.unpacking": (),
     "magenta_lite.command": (),
     "magenta_lite.config": (),
     "magenta_lite.logs": (),
@@ -61,6 +62,7 @@ WITHOUT = {
     "magenta_lite.files": DEVICE | PREPARED,
     "magenta_lite.command": DEVICE | PREPARED,
     "magenta_lite.sheet": DEVICE | PREPARED,
+    "magenta_lite.unpacking": DEVICE | PREPARED,
     "magenta_lite.sketch": DEVICE | PREPARED,
     "magenta_lite.music": DEVICE | PREPARED,
     "magenta_lite.nn": PREPARED,

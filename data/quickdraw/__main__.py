@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from data.archives import Member
+from data.archives import Member, plain
 from data.line_files import cut, is_ndjson, members
 from data.on_beam import check
 from data.prepare import Origin, command_line, hash_file, prepare
@@ -110,7 +110,7 @@ def _check_names(classes: list[str]) -> None:
         raise UserError("--classes is empty: name at least one, as in --classes=cat,bus")
     seen: set[str] = set()
     for name in classes:
-        if name != name.strip() or name.startswith(".") or "/" in name or "\\" in name:
+        if name != plain(name) or name.startswith(".") or "/" in name or "\\" in name:
             raise UserError(f"--classes: {name!r} is not the name of a class (cat, alarm_clock, aaron_sheep)")
         if spaced(name) in seen:
             raise UserError(f"--classes: {name!r} is named twice")
@@ -135,7 +135,13 @@ def _arrays(classes: list[str], source: str | None, cache: Path, url: str | None
     folder = Path(source)
     if not folder.is_dir() and not (folder.is_file() and folder.suffix == ".npz"):
         raise UserError(f"--source={folder}: no such folder")
-    held = {path.stem: path for path in (sorted(folder.glob("*.npz")) if folder.is_dir() else [folder])}
+    held: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.npz")) if folder.is_dir() else [folder]:
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if (name := plain(path.stem)) in held:
+            raise UserError(f"--source={folder} holds two files named {name!r}: rename one")
+        held[name] = path
     if not held:
         raise UserError(f"no class {classes[0]!r} in --source={folder}: it holds no .npz files")
     if classes == ["all"]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from data.archives import plain
 from data.drawing_records import Drawings
 from data.prepare import Item
 from data.quickdraw import npz
@@ -23,7 +24,7 @@ class QuickDraw(Drawings):
         for label, path in self.files.items():
             for index, array in enumerate(npz.read(path, split)):
                 place = f"{split}/{index}"
-                yield Item(path.name, place, label, f"{label}/{place}", array)
+                yield Item(plain(path.name), place, label, f"{label}/{place}", array)
 
     def count(self, split: str) -> int:
         """Drawings that the files' headers declare."""

@@ -61,6 +61,9 @@ class Placed:
     lines: Lines
 
 
+_LETTERS = 500  # of a label that are looked at; fewer fit any cell
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Page:
     """A grid laid out: the page's width and height, a cell's size, the width of a stroke, and what is where."""
@@ -113,7 +116,7 @@ def lay_out(
     line = 1.7 * font
     gap = round(0.06 * size)
     caption = line if any(cell.caption for row in cells for cell in row) else 0.0
-    wanted = max((_width(title, 1.1 * font) for title in row_titles), default=0.0)
+    wanted = max((_width(title[:_LETTERS], 1.1 * font) for title in row_titles), default=0.0)
     left = gap + (min(wanted, 1.2 * size) + gap if wanted else 0.0)
     top = gap + (1.2 * line if any(column_titles) else 0.0)
     drawings, labels = [], []
@@ -145,7 +148,7 @@ def _label(
     text: str, x: float, y: float, font: float, room: float, anchor: Literal["start", "middle"] = "middle"
 ) -> Label:
     """The text in a smaller font if that makes it fit the room, and cut short if it still does not."""
-    text = " ".join(text.split())
+    text = " ".join(text[:_LETTERS].split())
     width = _width(text, font)
     if width > room:
         smaller = max(0.85, room / width) * font

@@ -4,6 +4,7 @@ A line is a JSON object with `word`, `key_id`, `recognized` and `drawing`, a lis
 drawings have a third list in each stroke, milliseconds; x and y are then pixels of someone's screen.
 """
 
+import contextlib
 import gzip
 import json
 import os
@@ -15,12 +16,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from magenta_lite.errors import Rejected, UserError
+from magenta_lite.errors import Rejected, UserError, plain
 from magenta_lite.files import writing
 from magenta_lite.sketch.simplification import BOX, as_published
 from magenta_lite.sketch.strokes import from_polylines, to_polylines
+from magenta_lite.unpacking import bounded
 
-LONGEST = 16 << 20  # bytes of a line; the longest of QuickDraw's raw ones holds about 0.1 MB
+LONGEST = 2 << 20  # bytes of a line, which take 50 times as much when read; the longest of QuickDraw's holds 0.1 MB
+MOST_STROKES = 10_000  # of a drawing; QuickDraw's have about 50 at most
 
 Lines = list[NDArray[np.float64]]
 
@@ -31,7 +34,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any] | R
     The name is "file name:line number". An example has
       strokes: stroke-3, float32 [N, 3], first point at the origin; of a simplified drawing as it is (exact for whole
         numbers), of a raw one simplified as QuickDraw's are, in a box of 255;
-      label: the line's word, or the file's name without its endings where a line has none;
+      label: the line's word, on one line and printable, or the file's name without its endings where a line has none;
       name: the name once more.
     A line that is not a drawing gives Rejected in the example's place.
 
@@ -78,7 +81,7 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
             out.close()
 
 
-def texts(file: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[int, bytes | Rejected]]:
+def texts(file: IO[bytes]) -> Iterator[tuple[int, bytes | Rejected]]:
     """The lines of an open file, in order, with their numbers; blank ones are passed over.
 
     What is longer than LONGEST is Rejected; no more than one line is held in memory.
@@ -99,6 +102,8 @@ def polylines(row: Mapping[str, Any]) -> Lines | Rejected:
     drawing = row.get("drawing")
     if not isinstance(drawing, list):
         return Rejected("no list named drawing")
+    if len(drawing) > MOST_STROKES:
+        return Rejected(f"more than {MOST_STROKES:,} strokes")
     lines = []
     for stroke in drawing:
         line = _line(stroke)
@@ -121,15 +126,25 @@ def word(row: Mapping[str, Any]) -> str | None:
 
 
 def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
-    stem = path.name.removesuffix(".gz").removesuffix(".ndjson")
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    stem = plain(path.name.removesuffix(".gz").removesuffix(".ndjson"))
+    with _open(path) as file:
         try:
             for number, text in texts(file):
-                name = f"{path.name}:{number}"
+                name = plain(f"{path.name}:{number}")
                 row = parse(text)
                 yield name, row if isinstance(row, Rejected) else _example(row, name, stem)
         except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"cannot read {path}: {error}") from None
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    if path.suffix != ".gz":
+        with path.open("rb") as file:
+            yield file
+    else:
+        with gzip.GzipFile(path) as unpacked:
+            yield bounded(unpacked, path.stat().st_size)
 
 
 def parse(text: bytes | Rejected) -> dict[str, Any] | Rejected:
@@ -149,7 +164,7 @@ def _example(row: dict[str, Any], name: str, stem: str) -> dict[str, Any] | Reje
         lines = as_published(lines)
     if isinstance(lines, Rejected):
         return lines
-    return {"strokes": from_polylines(lines), "label": word(row) or stem, "name": name}
+    return {"strokes": from_polylines(lines), "label": plain(word(row) or "") or stem, "name": name}
 
 
 def _line(stroke: Any) -> NDArray[np.float64] | Rejected:

@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import Rejected
-from magenta_lite.sketch.strokes import simplify
+from magenta_lite.sketch.strokes import IntricateError, simplify
 
 BOX = 255  # the longer side of a simplified drawing
 EPSILON = 2.0  # how far QuickDraw let simplifying move a line, in the same unit
+
+MOST_POINTS = 100_000  # of a drawing; raw ones of QuickDraw have about 1,000
+_LONGEST = 200_000.0  # way of the pen in a box of 255, which is resampled; in QuickDraw's it is 36,000 at most
+
+_PATIENCE = 500  # distances to measure for each point of a line, so that no line of up to 1,000 points is refused
+_INTRICATE = Rejected("lines too intricate to be simplified")
 
 Lines = list[NDArray[np.float64]]
 
@@ -28,7 +34,12 @@ def as_published(lines: Sequence[NDArray]) -> Lines | Rejected:
     boxed = fit_box(lines)
     if isinstance(boxed, Rejected):
         return boxed
-    return [_two(np.rint(simplify(resample(line), EPSILON, endless=True))) for line in boxed]
+    if sum(float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in boxed) > _LONGEST:
+        return Rejected(f"lines longer than {_LONGEST:,.0f} in a box of {BOX}")
+    try:
+        return [_two(np.rint(_simplify(resample(line), EPSILON, endless=True))) for line in boxed]
+    except IntricateError:
+        return _INTRICATE
 
 
 def simplified(lines: Sequence[NDArray], epsilon: float) -> Lines | Rejected:
@@ -44,17 +55,22 @@ def simplified(lines: Sequence[NDArray], epsilon: float) -> Lines | Rejected:
     boxed = fit_box(lines)
     if isinstance(boxed, Rejected):
         return boxed
-    return [_two(_distinct(np.rint(simplify(line, epsilon)))) for line in boxed]
+    try:
+        return [_two(_distinct(np.rint(_simplify(line, epsilon)))) for line in boxed]
+    except IntricateError:
+        return _INTRICATE
 
 
 def fit_box(lines: Sequence[NDArray]) -> Lines | Rejected:
     """The lines moved and scaled alike, so that their least x and y are 0 and the longer side is 255.
 
-    Lines without points are left out. Rejected: no points at all, or all of them in one place.
+    Lines without points are left out. Rejected: no points at all, all of them in one place, or more than MOST_POINTS.
     """
     lines = [np.asarray(line, np.float64) for line in lines if len(line)]
     if not lines:
         return Rejected("drawing without points")
+    if sum(map(len, lines)) > MOST_POINTS:
+        return Rejected(f"more than {MOST_POINTS:,} points")
     points = np.concatenate(lines)
     corner = points.min(axis=0)
     side = float((points.max(axis=0) - corner).max())
@@ -69,6 +85,10 @@ def resample(line: NDArray, spacing: float = 1.0) -> NDArray[np.float64]:
     np.cumsum(np.hypot(np.diff(line[:, 0]), np.diff(line[:, 1])), out=way[1:])
     stops = np.append(np.arange(0, way[-1], spacing), way[-1])
     return np.stack([np.interp(stops, way, line[:, 0]), np.interp(stops, way, line[:, 1])], axis=1)
+
+
+def _simplify(line: NDArray, epsilon: float, *, endless: bool = False) -> NDArray[np.float64]:
+    return simplify(line, epsilon, endless=endless, most=_PATIENCE * len(line))
 
 
 def _distinct(line: NDArray) -> NDArray:

@@ -25,6 +25,10 @@ START = (0.0, 0.0, 1.0, 0.0, 0.0)
 END = (0.0, 0.0, 0.0, 0.0, 1.0)
 
 
+class IntricateError(ValueError):
+    """A line that would take very long to simplify, as ones made for that do."""
+
+
 def to_polylines(strokes: ArrayLike) -> list[NDArray[np.float64]]:
     """The lines of a stroke-3 drawing [N, 3], each float64 [n, 2]; the first begins at the origin.
 
@@ -185,7 +189,9 @@ def drop_points(strokes: ArrayLike, probability: float, rng: np.random.Generator
     return result
 
 
-def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDArray[np.float64]:
+def simplify(
+    points: ArrayLike, epsilon: float, *, endless: bool = False, most: float = math.inf
+) -> NDArray[np.float64]:
     """The points of one polyline that Ramer-Douglas-Peucker keeps, float64 [m, 2], its ends among them.
 
     Every point left out lies within epsilon of the segment between the kept points around it. Distances are to the
@@ -196,6 +202,10 @@ def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDA
       points: [n, 2], a line in absolute coordinates.
       epsilon: largest error, in the unit of the points; >= 0. QuickDraw used 2 in a box of 255.
       endless: measure to the endless line all the same, as QuickDraw did: what doubles back may then be lost.
+      most: distances to measure; hands' drawings take about 10 n, and n^2 / 2 are always enough.
+
+    Raises:
+      IntricateError: that many do not suffice.
     """
     points = np.asarray(points, np.float64).reshape(-1, 2)
     n = len(points)
@@ -205,10 +215,14 @@ def simplify(points: ArrayLike, epsilon: float, *, endless: bool = False) -> NDA
     keep = np.zeros(n, bool)
     keep[[0, -1]] = True
     pending = [(0, n - 1)]
+    left = most
     while pending:
         first, last = pending.pop()
         if last - first < 2:
             continue
+        left -= last - first
+        if left < 0:
+            raise IntricateError(f"simplifying a line of {n:,} points takes too long")
         if endless:
             distances, unit = _to_line(line[first + 1 : last], line[first], line[last])
         else:

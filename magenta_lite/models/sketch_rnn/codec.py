@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from magenta_lite.errors import Rejected, UserError, nearest
+from magenta_lite.errors import Rejected, UserError, nearest, plain
 from magenta_lite.models.sketch_rnn import pictures
+from magenta_lite.options import check as check_types
 from magenta_lite.sheet import Sheet
 from magenta_lite.sketch import ndjson, strokes, svg_reading
 from magenta_lite.sketch.simplification import BOX, EPSILON, simplified
@@ -43,6 +44,7 @@ class Codec:
     drop_points: float = 0.10
 
     def __post_init__(self) -> None:
+        check_types("config.codec", vars(self), type(self))
         object.__setattr__(self, "labels", tuple(self.labels))  # a list, where it comes from JSON
         for field, value, good, expected in (
             ("scale", self.scale, self.scale > 0, "above 0"),
@@ -123,10 +125,10 @@ class Codec:
             raise UserError(f"cannot read {path}: no such file")
         lines = svg_reading.read(path).lines
         kept = lines if isinstance(lines, Rejected) else simplified(lines, EPSILON)
+        name = plain(path.name)
         if isinstance(kept, Rejected):
-            return path.name, kept
-        example = {"strokes": strokes.from_polylines(kept), "name": path.name}
-        return path.name, self._scaled(example, self.size / BOX)
+            return name, kept
+        return name, self._scaled({"strokes": strokes.from_polylines(kept), "name": name}, self.size / BOX)
 
     def adapt(self, example: Example) -> Example:
         """A drawing of another data set, whose units may differ: scaled to the typical size of this one's."""
