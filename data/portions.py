@@ -43,8 +43,7 @@ def work(
       UserError: a process was ended from outside; or what the function raised.
     """
     folder.mkdir(exist_ok=True)
-    for path in folder.glob(".*"):  # begun by a build that died
-        shutil.rmtree(path, ignore_errors=True)
+    _sweep(folder)
     results = [folder / f"{number:05d}" for number in range(len(tasks))]
     missing = [(number, task) for number, task in enumerate(tasks) if not results[number].exists()]
     attempt = functools.partial(_attempt, function, str(folder.resolve()))
@@ -55,19 +54,29 @@ def work(
     with tqdm(desc=folder.name, total=len(tasks), initial=len(tasks) - len(missing), leave=False, disable=None) as bar:
         processes = min(processes, len(missing))
         if processes < 2:
-            each = map(attempt, missing)
+            errors = (attempt(task) for task in missing)
         else:
-            each = read_all(attempt, missing, processes=processes, seconds=None, memory=None, chunk=1)
-        for error in each:
-            if error == CRASHED:
-                raise UnfinishedError(
-                    "a process of this build was ended from outside (is there too little memory?): "
-                    "the same command goes on with what is done"
-                )
-            if error is not None:
-                raise error
-            bar.update()
+            errors = read_all(attempt, missing, processes=processes, seconds=None, memory=None, chunk=1)
+        try:
+            for error in errors:
+                if error == CRASHED:
+                    raise UnfinishedError(
+                        "a process of this build was ended from outside (is there too little memory?): "
+                        "the same command goes on with what is done"
+                    )
+                if error is not None:
+                    raise error
+                bar.update()
+        finally:
+            errors.close()
+            _sweep(folder)
     return results
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what was begun, by processes that are dead now."""
+    for path in folder.glob(".*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _attempt(function: Callable[[Task, Path], None], folder: str, numbered: tuple[int, Task]) -> Exception | None:

@@ -135,7 +135,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, save, drawings, monkeypat
 
     monkeypatch.setattr(npz, "read", read_and_stop)
     kind = stop if isinstance(stop, type) else UserError
-    with pytest.raises(kind, match="damaged|set cannot be finished: disk full|^$"):
+    with pytest.raises(kind, match=r"damaged|set cannot be finished: disk full|^$"):
         main(["cat"], source=str(source), out=str(tmp_path / "made" / "set"))
     assert not list((tmp_path / "made").iterdir())
 
