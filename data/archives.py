@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gzip
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,10 @@ from magenta_lite.errors import plain as plain  # for all that import it from he
 from magenta_lite.unpacking import bounded
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack to any size before it is known
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+DAMAGE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError),
+    *(ValueError, struct.error),  # names and numbers in the directory of a zip
+)
 """What reading a damaged, encrypted or unknown kind of file raises."""
 
 

@@ -45,9 +45,9 @@ def members(source: Path) -> list[Member]:
         try:
             with zipfile.ZipFile(source) as archive:
                 found = [Member(source, name) for name in archive.namelist() if _counts(name)]
-        except (OSError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise UserError(
-                f"--source={source}: no zip that can be read ({error}): is the download complete?"
+                f"--source={source}: no zip that can be read ({plain(str(error))}): is the download complete?"
             ) from None
     elif source.name.endswith(ENDINGS):
         found = [Member(source)]

@@ -3,8 +3,8 @@
 import io
 from typing import IO, Protocol
 
-SMALL = 16 << 20  # bytes that anything may unpack to
-DENSEST = 100  # times that a larger file may be larger than its compressed form; drawings as text reach 10
+SMALL = 4 << 20  # bytes that anything may unpack to
+DENSEST = 30  # times that a larger file may be larger than its compressed form; drawings as text, and MIDI, reach 5
 
 
 class Readable(Protocol):

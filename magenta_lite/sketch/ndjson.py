@@ -22,8 +22,11 @@ from magenta_lite.sketch.simplification import BOX, as_published
 from magenta_lite.sketch.strokes import from_polylines, to_polylines
 from magenta_lite.unpacking import bounded
 
-LONGEST = 2 << 20  # bytes of a line, which take 50 times as much when read; the longest of QuickDraw's holds 0.1 MB
+LONGEST = 1 << 20  # bytes of a line, which take 50 times as much when read; the longest of QuickDraw's holds 0.1 MB
 MOST_STROKES = 10_000  # of a drawing; QuickDraw's have about 50 at most
+
+_SHORTEST = 20  # bytes of a line that holds a drawing
+_PATIENCE = 10_000  # shorter ones in a row, of which a kilobyte can hold millions when compressed
 
 Lines = list[NDArray[np.float64]]
 
@@ -84,11 +87,16 @@ def write(drawings: Iterable[Mapping[str, Any]], path: str | os.PathLike[str]) -
 def texts(file: IO[bytes]) -> Iterator[tuple[int, bytes | Rejected]]:
     """The lines of an open file, in order, with their numbers; blank ones are passed over.
 
-    What is longer than LONGEST is Rejected; no more than one line is held in memory.
+    What is longer than LONGEST is Rejected; no more than one line is held in memory. After 10,000 lines in a row that
+    are too short for a drawing the rest is Rejected.
     """
-    number = 0
+    number = short = 0
     while text := file.readline(LONGEST + 1):
         number += 1
+        short = 0 if len(text) >= _SHORTEST else short + 1
+        if short == _PATIENCE:
+            yield number, Rejected(f"{_PATIENCE:,} lines in a row that are no drawings: the rest is not read")
+            return
         if len(text) > LONGEST:
             while not text.endswith(b"\n") and (text := file.readline(LONGEST)):
                 pass
@@ -134,7 +142,7 @@ def _examples(path: Path) -> Iterator[tuple[str, dict[str, Any] | Rejected]]:
                 row = parse(text)
                 yield name, row if isinstance(row, Rejected) else _example(row, name, stem)
         except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
+            raise UserError(f"cannot read {path}: {plain(str(error))}") from None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 INTERESTING = (0, 1, 2, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63)
 """Numbers at which something changes."""
@@ -34,6 +35,7 @@ WORDS = (
 )
 """Names that no file, terminal or page should be given as they are."""
 
+Made = TypeVar("Made")
 Mutation = Callable[[random.Random, bytes], bytes]
 
 
@@ -213,7 +215,7 @@ def _field(rng: random.Random, content: bytes) -> bytes:
     return content[:place] + (value & (1 << 8 * size) - 1).to_bytes(size, "little") + content[place + size :]
 
 
-def numbered(word: str, count: int, make: Callable[[random.Random], bytes]) -> Iterator[tuple[str, bytes]]:
+def numbered(word: str, count: int, make: Callable[[random.Random], Made]) -> Iterator[tuple[str, Made]]:
     """That many inputs by name, "npz 17"; make(chance("npz", 17)) makes it again."""
     for number in range(count):
         yield f"{word} {number}", make(chance(word, number))
