@@ -1,5 +1,6 @@
 """A trained model from its workdir, ready to play: batches of samples, posteriors, and the examples to start from."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,13 @@ class Sampler:
         self.workdir = Path(workdir)
         self.config = configs.load(self.workdir / "config.json")
         self.codec = workdirs.load_codec(self.workdir, self.config)
-        self.model = models.build(self.config, self.codec)
+        # Parameters are made by reading them: what a config only claims takes no memory.
+        self.model = models.outline(self.config, self.codec)
         self.step = restore_parameters(self.workdir, checkpoint, self.model)
         self.has_latent: bool = self.model.has_latent
         self.conditions: tuple[str, ...] = self.model.conditions
         graph, self._state = nnx.split(self.model)
-        self._sample = jax.jit(
-            lambda state, keys, options, fixed=(): nnx.merge(graph, state).sample(keys, **options, **dict(fixed)),
-            static_argnums=3,
-        )
-        self._posterior = jax.jit(lambda state, batch: nnx.merge(graph, state).posterior(batch))
+        self._sample, self._posterior = _programs(graph)
 
     def sample(
         self,
@@ -172,6 +170,16 @@ class Sampler:
                     print(f"{name} is left out: {example.reason}")
             source = [(name, example) for name, example in source if not isinstance(example, Rejected)]
         return len(source), source.__getitem__
+
+
+@functools.lru_cache(16)
+def _programs(graph: nnx.GraphDef) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The compiled sample and posterior, the same for all models of one graph."""
+    sample = jax.jit(
+        lambda state, keys, options, fixed=(): nnx.merge(graph, state).sample(keys, **options, **dict(fixed)),
+        static_argnums=3,
+    )
+    return sample, jax.jit(lambda state, batch: nnx.merge(graph, state).posterior(batch))
 
 
 def _spread(available: int, count: int) -> list[int]:

@@ -1,5 +1,9 @@
-"""Values that change with the training step: functions step -> value."""
+"""Values that change with the training step: functions step -> value, the same one for the same numbers.
 
+So two models of the same options are equal to JAX, and share their compiled programs.
+"""
+
+import functools
 import math
 from collections.abc import Callable
 
@@ -11,6 +15,7 @@ from magenta_lite.errors import UserError
 Schedule = Callable[[jax.Array | int], jax.Array]
 
 
+@functools.cache
 def anneal(start: float, end: float, rate: float) -> Schedule:
     """end - (end - start) * rate**step: from start towards end; rate in [0, 1].
 
@@ -19,6 +24,7 @@ def anneal(start: float, end: float, rate: float) -> Schedule:
     return lambda step: end - (end - start) * jnp.power(rate, jnp.asarray(step, jnp.float32))
 
 
+@functools.cache
 def constant(rate: float) -> Schedule:
     """rate, at every step. Raises UserError where it is no share in 0..1."""
     _check("constant", rate, 0 <= rate <= 1, "0 to 1")
@@ -31,6 +37,7 @@ def exponential(rate: float) -> Schedule:
     return anneal(0.0, 1.0, rate)
 
 
+@functools.cache
 def inverse_sigmoid(rate: float) -> Schedule:
     """1 - rate / (rate + exp(step / rate)): a half at step rate * ln(rate). Raises UserError where rate < 1."""
     _check("inverse_sigmoid", rate, 1 <= rate < math.inf, "at least 1")
