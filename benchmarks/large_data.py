@@ -1,6 +1,6 @@
 """A stand-in for the full QuickDraw: made, prepared, read at random and trained on, with time, memory and bytes.
 
-    python benchmarks/large_data.py --folder=DIR [--drawings=1000000] [--parts=make,build,read,step,stay]
+    python benchmarks/large_data.py --folder=DIR [--drawings=1000000] [--parts=make,build,read,step,stay,midi]
 
 The drawings are real ones of MAGENTA_LITE_DATA, each many times, distorted a little: scaled, turned, sheared, and every
 point moved by about a unit. DIR needs about 2 GB for a million of them, and keeps what was made.
@@ -8,7 +8,6 @@ point moved by about a unit. DIR needs about 2 GB for a million of them, and kee
 
 import contextlib
 import functools
-import json
 import os
 import runpy
 import shutil
@@ -17,22 +16,19 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _stand_in import DRAWINGS, TUNES, make_drawings, make_tunes
 
 from magenta_lite import pipeline
 from magenta_lite.command import run
 from magenta_lite.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", ROOT / ".." / "shared"))
-REAL = SHARED / "data/quickdraw/ndjson/simplified_25_per_class.zip"
-PARTS = ("make", "build", "read", "step", "stay")
+PARTS = ("make", "build", "read", "step", "stay", "midi")
 
 
 def main(
@@ -47,12 +43,14 @@ def main(
     steps: int = 32,
     batches: int = 2_000,
     limit: int = 0,
+    pieces: int = 20_000,
 ) -> int:
     """Prints what each part measures.
 
     --folder       where the source and the sets are, or will be
     --drawings     how many to make
-    --parts        make: the source; build: the set; read: examples at random; step: training; stay: memory over time
+    --parts        make: the source; build: the set; read: examples at random; step: training; stay: memory over time;
+                   midi: a stand-in for Lakh, made and prepared
     --processes    that build
     --beam_python  a Python with Apache Beam, with which the set is built once more, and compared
     --examples     read at random
@@ -64,18 +62,19 @@ def main(
     for part in parts or ():
         if part not in PARTS:
             raise UserError(f"--parts={part}: expected some of {','.join(PARTS)}")
-    if not REAL.exists():
-        print(f"skipped: no {REAL} (set MAGENTA_LITE_DATA)")
+    if not DRAWINGS.exists() or not TUNES.exists():
+        print(f"skipped: no {DRAWINGS}, or no {TUNES} (set MAGENTA_LITE_DATA)")
         return 0
     where = Path(folder)
     source, made = where / "source", where / "set"
     wanted = parts or PARTS
     if "make" in wanted:
-        make(source, drawings, processes)
+        make_drawings(source, drawings, processes)
     if "build" in wanted:
-        build(sys.executable, source, made, [f"--processes={processes}"])
+        command = ["-m", "data.quickdraw", "--classes=all", f"--source={source}", f"--processes={processes}"]
+        build(command, made)
         if beam_python is not None:
-            build(beam_python, source, where / "beam", [f"--processes={processes}", "--beam"])
+            build([*command, "--beam"], where / "beam", beam_python)
             compare(made, where / "beam")
     if "read" in wanted:
         read(made, examples)
@@ -83,58 +82,21 @@ def main(
         step(made, variant, rounds, steps)
     if "stay" in wanted:
         stay(made, batches, limit)
+    if "midi" in wanted:
+        make_tunes(where / "tunes", pieces, processes)
+        command = ["-m", "data.midi", f"--source={where / 'tunes'}", f"--processes={processes}"]
+        build(command, where / "pieces")
+        if beam_python is not None:
+            build([*command, "--beam"], where / "pieces-beam", beam_python)
+            compare(where / "pieces", where / "pieces-beam")
     return 0
 
 
-def make(folder: Path, drawings: int, processes: int) -> None:
-    """Writes the stand-in, a file a class, in the form of QuickDraw's simplified drawings."""
-    if folder.exists():
-        print(f"source: {folder} is there")
-        return
-    began = time.perf_counter()
-    with zipfile.ZipFile(REAL) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".ndjson"))
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shares = [(name, drawings * (n + 1) // len(names) - drawings * n // len(names), n) for n, name in enumerate(names)]
-    with get_context("spawn").Pool(processes) as pool:
-        pool.starmap(_make_class, [(partial, *share) for share in shares], chunksize=4)
-    partial.rename(folder)
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"source: {drawings:,} drawings of {len(names)} classes, {size / 1e6:,.0f} MB", end="")
-    print(f" in {time.perf_counter() - began:.0f} s")
-
-
-def _make_class(folder: Path, name: str, count: int, number: int) -> None:
-    with zipfile.ZipFile(REAL) as archive:
-        rows = [json.loads(line) for line in archive.read(name).splitlines()]
-    rng = np.random.default_rng([number, 7])
-    with (folder / Path(name).name).open("w") as file:
-        for index in range(count):
-            row = rows[index % len(rows)]
-            key = str(4_500_000_000_000_000 + number * 10_000_000_000 + index)
-            file.write(json.dumps({**row, "key_id": key, "drawing": _distorted(row["drawing"], rng)}) + "\n")
-
-
-def _distorted(drawing: list[list[list[int]]], rng: np.random.Generator) -> list[list[list[int]]]:
-    """The strokes turned by up to 8 degrees, stretched and sheared by up to a tenth, points moved by about a unit."""
-    lengths = [len(stroke[0]) for stroke in drawing]
-    points = np.concatenate([np.array(stroke[:2], np.float64) for stroke in drawing], axis=1)
-    angle, shear = rng.uniform(-0.14, 0.14), rng.uniform(-0.1, 0.1)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    points = turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ (points * rng.uniform(0.9, 1.1, (2, 1)))
-    points += rng.normal(0, 0.7, points.shape)
-    points -= points.min(axis=1, keepdims=True)
-    points = np.rint(points * (255 / max(points.max(), 1))).astype(int)
-    return [stroke.tolist() for stroke in np.split(points, np.cumsum(lengths)[:-1], axis=1)]
-
-
-def build(python: str, source: Path, out: Path, flags: list[str]) -> None:
-    """Prepares the set in a program of its own, and tells what that took."""
+def build(flags: list[str], out: Path, python: str = sys.executable) -> None:
+    """Prepares a set in a program of its own, and tells what that took."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [python, "-m", "data.quickdraw", "--classes=all", f"--source={source}", f"--out={out}", *flags]
-    print(f"build: {' '.join(command[1:])}")
+    command = [python, *flags, f"--out={out}"]
+    print(f"build: python {' '.join(command[1:])}", flush=True)
     watched = Watched(command)
     if watched.status:
         raise SystemExit(f"the build failed: {watched.error[-2000:]}")
