@@ -8,13 +8,16 @@ SIGTERM and Ctrl-C write a checkpoint first. On several hosts, the same command 
 import math
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from magenta_lite.runtime import keep_compiled, keep_memory
+from magenta_lite.watch import watch
 
 if __name__ == "__main__":
     keep_memory()
+    watch(sys.argv[1:])
 
 import jax
 from absl import flags
@@ -122,13 +125,15 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
             held.close()
 
 
-def _signals() -> list[int]:
-    """The signals to stop that have come; a second one of a kind ends the program at once."""
-    came: list[int] = []
+def _signals() -> dict[int, float]:
+    """The signals to stop that have come, and when; another one of a kind, a second later, ends the program at once."""
+    came: dict[int, float] = {}
 
     def stop_soon(number: int, _: object) -> None:
-        came.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        # One that is sent to a whole group, as Ctrl-C is, comes twice to one of several hosts: its parent passes it on.
+        if time.monotonic() - came.setdefault(number, time.monotonic()) > 1:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop_soon)
@@ -142,8 +147,7 @@ def main() -> None:
     config = configs.from_flags(sys.argv)
     if _WORKDIR.value is None:
         raise UserError("flag --workdir=DIR is required")
-    if hosts.asked(_COORDINATOR.value, _DISTRIBUTED.value):
-        hosts.watched()
+    if hosts.asked(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value):
         hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     keep_compiled()
     with hosts.together():

@@ -7,8 +7,8 @@ others need no disk but that with the prepared data.
 import contextlib
 import json
 import os
-import signal
-import subprocess
+import re
+import socket
 import sys
 import threading
 import traceback
@@ -19,20 +19,31 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from magenta_lite import watch
 from magenta_lite.errors import UserError
-
-LOST = 3
-"""Exit status of a process that has lost another one of its run."""
 
 SILENCE = 30
 """Seconds after which a host that does not answer counts as gone. One whose process ends is missed at once."""
 
-_WATCHED = "MAGENTA_LITE_WATCHED"
+PATIENCE = 60
+"""Seconds that the processes of a run wait for each other at its start."""
+
+_PORTION = 2**24
+"""Numbers of four bytes that are sent at once: a state may be larger than what one array of bytes can be."""
 
 
-def asked(coordinator: str | None, distributed: bool) -> bool:
-    """Whether this is to be one of several processes."""
-    return bool(coordinator or distributed or os.environ.get("JAX_COORDINATOR_ADDRESS"))
+def asked(coordinator: str | None, processes: int | None, process: int | None, distributed: bool) -> bool:
+    """Whether this is to be one of several processes.
+
+    Raises:
+      UserError: it is said which of them this is, and not where they meet.
+    """
+    if coordinator or distributed or os.environ.get("JAX_COORDINATOR_ADDRESS"):
+        return True
+    for flag, value in (("processes", processes), ("process", process)):
+        if value is not None:
+            raise UserError(f"--{flag}={value} without --coordinator=HOST:PORT, at which the processes meet")
+    return False
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -42,38 +53,57 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
     this is, from 0 (JAX_NUM_PROCESSES, JAX_PROCESS_ID). What is None JAX finds under SLURM, Open MPI and on Cloud TPU.
 
     Raises:
-      UserError: they do not find each other.
+      UserError: a value is none of these, or they do not find each other in PATIENCE seconds.
     """
-    numbers = {}
-    for flag, value, name in (
-        ("processes", processes, "JAX_NUM_PROCESSES"),
-        ("process", process, "JAX_PROCESS_ID"),
-    ):
-        text = os.environ.get(name)
-        if value is None and text is not None:
-            if not text.isdecimal():
-                raise UserError(f"{name}={text}: expected a number, as --{flag} takes it")
-            value = int(text)
-        numbers[flag] = value
+    where = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if where is not None and not re.fullmatch(r".+:\d{1,5}", where):
+        raise UserError(f"--coordinator={where}: expected HOST:PORT of process 0")
+    processes = _number("processes", processes, "JAX_NUM_PROCESSES")
+    process = _number("process", process, "JAX_PROCESS_ID")
+    if processes is not None and processes < 1:
+        raise UserError(f"--processes={processes}: expected 1 or more")
+    if process is not None and not 0 <= process < (processes or process + 1):
+        raise UserError(f"--process={process}: expected 0 to {(processes or 1) - 1}, as --processes={processes} says")
+    if where and process == 0:
+        _check_free(where)
+    at = f" at {where}" if where else ""
+    waiting = threading.Timer(10, print, (f"waiting for the other processes{at}, for {PATIENCE} s at most",))
+    waiting.daemon = True
+    waiting.start()
     try:
         jax.distributed.initialize(
-            coordinator,
-            numbers["processes"],
-            numbers["process"],
-            heartbeat_timeout_seconds=SILENCE,
-            initialization_timeout=120,
+            coordinator, processes, process, heartbeat_timeout_seconds=SILENCE, initialization_timeout=PATIENCE
         )
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(
-            f"the processes of this run do not find each other ({reason}): expected --coordinator=HOST:PORT, "
-            "--processes=COUNT and --process=NUMBER on each, or --distributed under SLURM or on a Cloud TPU"
-        ) from None
-    counts = {device.process_index: 0 for device in jax.devices()}
-    for device in jax.devices():
-        counts[device.process_index] += 1
-    if len(set(counts.values())) > 1:
-        raise UserError(f"the hosts have {', '.join(map(str, counts.values()))} devices: expected equally many")
+        reason = str(error).strip().splitlines()[0][:160]
+        raise UserError(f"{watch.APART} ({reason}): {watch.EXPECTED}") from None
+    finally:
+        waiting.cancel()
+    watch.joined()
+    counts = [sum(device.process_index == one for device in jax.devices()) for one in range(jax.process_count())]
+    if len(set(counts)) > 1:
+        raise UserError(f"the hosts have {', '.join(map(str, counts))} devices: expected equally many")
+
+
+def _check_free(where: str) -> None:
+    """That the port can be listened at: where it cannot, JAX ends the process."""
+    port = int(where.rpartition(":")[2])
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"--coordinator={where}: this host cannot listen there ({why}): choose another port") from None
+
+
+def _number(flag: str, value: int | None, name: str) -> int | None:
+    text = os.environ.get(name)
+    if value is not None or text is None:
+        return value
+    if not text.isdecimal():
+        raise UserError(f"{name}={text}: expected a number, as --{flag} takes it")
+    return int(text)
 
 
 def first() -> bool:
@@ -99,18 +129,29 @@ def shared_arrays(tree: Any) -> Any:
     if not several():
         return tree
     leaves, structure = jax.tree.flatten(jax.tree.map(np.asarray, tree))
-    content = _broadcast(np.frombuffer(b"".join(leaf.tobytes() for leaf in leaves), np.uint8))
-    parts = np.split(content, np.cumsum([leaf.nbytes for leaf in leaves])[:-1])
+    sizes = np.cumsum([leaf.nbytes for leaf in leaves])
+    content = np.concatenate([np.ascontiguousarray(leaf).reshape(-1).view(np.uint8) for leaf in leaves])
+    parts = np.split(_sent(content), sizes[:-1])
     new = [part.view(leaf.dtype).reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, new)
 
 
 def _broadcast(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The first host's bytes, however many."""
+    length = int(_sent(np.array([len(content)]).view(np.uint8)).view(np.int64)[0])
+    return _sent(content if len(content) == length else np.zeros(length, np.uint8))
+
+
+def _sent(content: NDArray[np.uint8], portion: int = _PORTION) -> NDArray[np.uint8]:
+    """The first host's bytes; as many everywhere. As whole numbers, which a sum with zeros leaves as they are."""
     from jax.experimental import multihost_utils
 
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
-    room = content if len(content) == length else np.zeros(length, np.uint8)
-    return np.array(multihost_utils.broadcast_one_to_all(room))
+    filled = np.concatenate([content, np.zeros(-len(content) % 4, np.uint8)]).view(np.uint32)
+    sent = [
+        np.asarray(multihost_utils.broadcast_one_to_all(filled[start : start + portion]))
+        for start in range(0, len(filled), portion)
+    ]
+    return np.concatenate(sent or [filled]).view(np.uint8)[: len(content)]
 
 
 @contextlib.contextmanager
@@ -128,7 +169,9 @@ def together() -> Iterator[None]:
     except UserError as error:
         status, line = 2, str(error)
     except jax.errors.JaxRuntimeError as error:
-        status, line = LOST, lost(str(error).strip().splitlines()[0][:160])
+        reason = str(error).strip().splitlines()[0][:160]
+        own = reason.startswith("RESOURCE_EXHAUSTED")  # memory: no fault of the others
+        status, line = (1, reason) if own else (watch.LOST, watch.lost(reason))
     except KeyboardInterrupt:
         status, line = 130, "interrupted"
     except BaseException:
@@ -137,38 +180,3 @@ def together() -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def watched() -> None:
-    """Runs this program again as a child and ends with its status, saying what happened where the child cannot.
-
-    JAX ends every process of a run in which one is lost, in the midst of what it does and with a dump of its stack.
-    A signal to this process reaches the child; the child ends when this process does, whatever ended it.
-    """
-    if os.environ.get(_WATCHED):
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        return
-    child = subprocess.Popen(
-        [sys.executable, *sys.orig_argv[1:]], env={**os.environ, _WATCHED: "1"}, stdin=subprocess.PIPE
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: child.send_signal(number))
-    status = child.wait()
-    if status < 0:
-        name = signal.Signals(-status).name
-        print(f"error: {lost(f'its process ended with {name}')}", file=sys.stderr, flush=True)
-        status = LOST
-    sys.exit(status)
-
-
-def lost(how: str) -> str:
-    """The line about a run that has lost a process."""
-    return (
-        f"a host of this run has gone ({how}): nothing up to the last checkpoint is lost; start all hosts again with "
-        "the same commands, and they go on from there"
-    )
-
-
-def _end_with_parent() -> None:
-    os.read(0, 1)  # returns when the other end of the pipe is closed
-    os._exit(LOST)
