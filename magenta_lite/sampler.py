@@ -27,6 +27,9 @@ NAMED = 10
 
 Arrays = dict[str, NDArray]
 
+_NO_EXAMPLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+"""What codecs make of kept examples that are none: they expect what their data sets hold."""
+
 
 class Sampler:
     """The model of a workdir at one checkpoint.
@@ -127,7 +130,15 @@ class Sampler:
             if not 0 <= i < available:
                 raise UserError(f"--items={i}: {input or data_dir or self.workdir} has {available}, numbered from 0")
             name, example = get(i)
-            encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
+            try:
+                encoded = example if isinstance(example, Rejected) else self.codec.encode(example)
+            except _NO_EXAMPLE as error:
+                if input is not None or data_dir is not None:
+                    raise
+                raise UserError(
+                    f"{self.workdir / 'examples.npz'}: example {i} is damaged ({type(error).__name__}: {error}): give "
+                    "--input or --data_dir instead"
+                ) from None
             if not isinstance(encoded, Rejected):
                 found.append((example, encoded))
             elif items is not None:
@@ -161,7 +172,7 @@ class Sampler:
 
             return len(data.lengths[split]), stored
         if input is None:
-            source = [(example["name"], example) for example in workdirs.examples(self.workdir)]
+            source = [(str(example.get("name", "")), example) for example in workdirs.examples(self.workdir)]
         else:
             source = list(self.codec.read(input))
         if skip:

@@ -1,0 +1,136 @@
+"""Workdirs of strangers handed to sample.py: whatever stands in them, they are played or refused, and nothing else.
+
+The long form is 20,000 mutated workdirs. In the process that reads, what sample.py does is called as a function, with
+programs kept between inputs; a workdir that asks for another program than any before has it compiled.
+"""
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import workdir_mutations
+from harness import survive
+
+MODES = {
+    "sketch_rnn": ("generate", "reconstruct"),
+    "performance_rnn": ("generate",),
+    "music_vae": ("generate", "reconstruct"),
+}
+LITTLE = {
+    "sketch_rnn": {"encoder_size": 4, "decoder_size": 6, "latent_size": 3, "mixtures": 2, "label_size": 2},
+    "performance_rnn": {"layers": (6,)},
+    "music_vae": {"latent_size": 3, "encoder_layers": (4,), "decoder_layers": (5,)},
+}
+SECONDS = 20.0
+"""Of one input: 5 without compiling, which takes a few of them on a slow machine that has other work."""
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory, toy, toy_performances, toy_melodies):
+    """{family: {path: content}} of workdirs as training leaves them, with models of a few units."""
+    sets = {"sketch_rnn": toy, "performance_rnn": toy_performances, "music_vae": toy_melodies}
+    return {family: _made(tmp_path_factory.mktemp("runs") / family, family, data) for family, data in sets.items()}
+
+
+def _made(folder, family, data):
+    import importlib
+
+    from magenta_lite import models, workdirs
+    from magenta_lite.checkpoint import Checkpoints
+    from magenta_lite.pipeline import PreparedData
+    from magenta_lite.training import Steps, make_optimizer
+
+    config = importlib.import_module(f"configs.{family}").get_config("tiny")
+    config.data.dir = str(data)
+    config.model.update(LITTLE[family])
+    codec, held = workdirs.prepare(folder, config, PreparedData(data))
+    steps = Steps(models.build(config, codec), make_optimizer(**config.optimizer), 0)
+    checkpoints = Checkpoints(folder)
+    checkpoints.save_best(steps.start(), 1.0)
+    checkpoints.close()
+    if held:
+        held.close()
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if name != ".lock"}
+
+
+def ready():
+    """What sample.py imports, and a compiler that hurries."""
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    import sample  # noqa: F401
+    from magenta_lite import modes, sampler  # noqa: F401
+    from magenta_lite.models import music_vae, performance_rnn, sketch_rnn  # noqa: F401
+
+    jax.numpy.zeros(3).block_until_ready()
+
+
+def play(out, task):
+    """What sample.py does with a workdir."""
+    import sample
+
+    files, mode = task
+    folder = Path(out) / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in files.items():
+        path = folder / name
+        if any((folder / parent).is_file() for parent in Path(name).parents if parent.name):
+            continue  # its folder is a file by now
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.mkdir(exist_ok=True)
+        elif not path.is_dir():
+            path.write_bytes(content)
+    more = {"reconstruct": ["--items=0"], "generate": ["--n=1"]}[mode]
+    sys.argv = [
+        "sample.py",
+        f"--workdir={folder}",
+        f"--mode={mode}",
+        f"--out={Path(out) / 'played'}",
+        "--overwrite",
+        *more,
+    ]
+    sample.main()
+
+
+def tasks(seeds, count, first=0):
+    families = list(seeds)
+    for number in range(first, first + count):
+        family = families[number % len(families)]
+        rng = np.random.default_rng([7, number])
+        mode = MODES[family][rng.integers(len(MODES[family]))]
+        yield f"{family} {mode} {number}", (workdir_mutations.changed(seeds[family], rng), mode)
+
+
+def test_mutated_workdirs(seeds, times, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    outcome = survive(
+        functools.partial(play, out),
+        tasks(seeds, times(150, 20_000)),
+        seconds=SECONDS,
+        out=out,
+        before=ready,
+    )
+    print(outcome)
+    assert not outcome.failures, str(outcome)
+    assert outcome.taken > outcome.inputs / 20
+    assert outcome.refused.total() > outcome.inputs / 5
+
+
+@pytest.mark.parametrize("family", list(MODES))
+def test_a_sound_workdir_is_played(family, seeds, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    inputs = [(mode, (seeds[family], mode)) for mode in MODES[family]]
+    outcome = survive(functools.partial(play, out), inputs, seconds=60.0, out=out, before=ready)
+    assert not outcome.failures, str(outcome)
+    assert outcome.taken == len(inputs), str(outcome)
+    assert any((out / "played").iterdir())
