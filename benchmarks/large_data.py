@@ -7,7 +7,6 @@ point moved by about a unit. DIR needs about 2 GB for a million of them, and kee
 """
 
 import contextlib
-import functools
 import os
 import runpy
 import shutil
@@ -16,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +181,8 @@ def stay(folder: Path, batches: int, limit: int) -> None:
     """Makes batches and nothing else, in a program of its own, and tells how its memory grows."""
     size = sum(path.stat().st_size for path in folder.iterdir())
     command = [sys.executable, __file__, "--endure", str(folder), str(batches)]
-    with _group(limit) as enter:
-        watched = Watched(command, enter, every=1.0)
+    with _group(limit) as group:
+        watched = Watched([*command, *([] if group is None else [str(group)])], every=1.0)
     if watched.status:
         raise SystemExit(f"it failed: {watched.error[-2000:]}")
     print(f"stay: {watched.told.strip()}; the set has {size / 1e6:,.0f} MB", end="")
@@ -196,8 +195,10 @@ def stay(folder: Path, batches: int, limit: int) -> None:
         print(f"  {kind}: {values} MB; {slope * 1000 / 1e3:+.1f} kB in 1,000 batches after the first quarter")
 
 
-def endure(folder: str, batches: int) -> None:
-    """Makes batches as training does."""
+def endure(folder: str, batches: int, group: str | None = None) -> None:
+    """Makes batches as training does; group: the file of a control group in which this process is to be."""
+    if group is not None:
+        Path(group).write_text(str(os.getpid()))
     settings = _settings("default")
     data = pipeline.PreparedData(folder)
     codec, plan = _planned(data, settings)
@@ -232,8 +233,8 @@ class Watched:
     one time; samples, (second, RssAnon, RssFile) of all of them.
     """
 
-    def __init__(self, command: list[str], enter: Callable[[], None] | None = None, every: float = 0.2) -> None:
-        """enter: called in the new process. every: seconds between two looks."""
+    def __init__(self, command: list[str], every: float = 0.2) -> None:
+        """every: seconds between two looks."""
         self.peaks: dict[int, int] = {}
         self.together = 0
         self.samples: list[tuple[float, int, int]] = []
@@ -242,7 +243,6 @@ class Watched:
             command,
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
-            preexec_fn=enter,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -296,8 +296,8 @@ def _status(pid: int) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _group(limit: int) -> Iterator[Callable[[], None] | None]:
-    """How a process enters a group with so many MB of memory, by Linux's first or second kind of control groups."""
+def _group(limit: int) -> Iterator[Path | None]:
+    """Where a process enters a group with so many MB of memory, by Linux's first or second kind of control groups."""
     if not limit:
         yield None
         return
@@ -309,15 +309,11 @@ def _group(limit: int) -> Iterator[Callable[[], None] | None]:
         except OSError:
             continue
         try:
-            yield functools.partial(_enter, folder / "cgroup.procs")
+            yield folder / "cgroup.procs"
         finally:
             folder.rmdir()
         return
     raise UserError("--limit: this system lets no memory be limited here")
-
-
-def _enter(processes: Path) -> None:
-    processes.write_text(str(os.getpid()))
 
 
 def _settings(variant: str) -> Any:
@@ -333,6 +329,6 @@ def _planned(data: pipeline.PreparedData, settings: Any) -> tuple[Any, pipeline.
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--endure"]:
-        endure(sys.argv[2], int(sys.argv[3]))
+        endure(sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
     else:
         run(main)

@@ -11,6 +11,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from data.scratch import FULL
 from magenta_lite.errors import UserError
 
 _AGAIN = (408, 416, 425, 429, 500, 502, 503, 504)
@@ -54,6 +55,11 @@ def fetch(
         except urllib.error.URLError as error:
             trouble = str(error.reason)
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                kept = ", which continues it" if resume else ""
+                raise UserError(
+                    f"{path}: {os.strerror(error.errno).lower()}: make room and give the same command again{kept}"
+                ) from None
             trouble = str(error) or type(error).__name__
     kept = " to continue" if resume else ""
     raise UserError(f"{url}: not downloaded after {tries} tries ({trouble}): try again later{kept}")

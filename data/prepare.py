@@ -28,7 +28,7 @@ from tensorflow_datasets.core.writer import ExampleWriter
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from data.scratch import UnfinishedError, scratch, sweep
+from data.scratch import FULL, UnfinishedError, scratch, sweep
 from magenta_lite.errors import Rejected, UserError
 
 SPLITS = ("train", "valid", "test")
@@ -244,12 +244,10 @@ def writing_records() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = next(
-            (code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(code) in str(error)), 0
-        )
-        if not reason and "write" not in str(error):
+        if "write" not in str(error):
             raise
-        raise OSError(reason or errno.EIO, os.strerror(reason) if reason else str(error).splitlines()[0]) from error
+        code = next((code for code in FULL if os.strerror(code) in str(error)), errno.EIO)
+        raise OSError(code, os.strerror(code)) from error
 
 
 def hash_file(path: Path) -> str:

@@ -20,7 +20,8 @@ except ImportError:  # on Windows, two builds of one set at once are not noticed
     fcntl = None  # type: ignore[assignment]
 
 _LOCK = "lock"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a largest file that is full."""
 
 
 class UnfinishedError(UserError):
@@ -123,8 +124,8 @@ def _remove(folder: Path) -> None:
 
 def _tell(out: Path, folder: Path, error: OSError, keeps: Collection[str]) -> str:
     why = (error.strerror or str(error)).lower()
-    where = f" ({error.filename})" if error.filename and error.errno not in _FULL else ""
+    where = f" ({error.filename})" if error.filename and error.errno not in FULL else ""
     after = f"; what is done is kept in {folder}, which may be deleted" if keeps else ""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return f"{out} cannot be finished, {why}: make room and give the same command again{after}"
     return f"{out} cannot be finished: {why}{where}: mend that and give the same command again{after}"

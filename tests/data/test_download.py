@@ -1,5 +1,6 @@
 """Downloads from a server on the loopback that misbehaves as told."""
 
+import errno
 import http.server
 import io
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from data import download
 from data.download import NotFoundError, fetch
 from data.maestro.__main__ import main as maestro
 from data.quickdraw import published
@@ -242,3 +244,17 @@ def test_a_page_in_the_place_of_a_file_is_not_kept(tmp_path, server, address):
 def test_a_template_without_a_place_for_the_class(tmp_path):
     with pytest.raises(UserError, match=r"write \{name\} where the class belongs"):
         main(["cat"], out=str(tmp_path / "out"), cache=str(tmp_path / "cache"), url="http://127.0.0.1/cat.npz")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_full_disk_is_told_at_once(tmp_path, server, address, monkeypatch, resume):
+    def stop(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(download, "_copy", stop)
+    with pytest.raises(
+        UserError, match=r"cat\.npz: no space left on device: make room and give the same command again"
+    ):
+        fetch(address("cat.npz"), tmp_path / "cat.npz", resume=resume)
+    assert len(server.asked) == 1
+    assert not (tmp_path / "cat.npz").exists()
