@@ -36,9 +36,14 @@ def from_flags(argv: list[str]) -> ConfigDict:
     Raises:
       UserError: an unknown flag, field or variant, or a value of the wrong type; names the field.
     """
-    recipe = _named(argv).partition(":")[0]
-    if not os.path.isfile(recipe):
-        raise UserError(f"--config={recipe}: no such file; the recipes are in configs/")
+    for named in _named(argv):
+        recipe = named.partition(":")[0]
+        if not os.path.isfile(recipe):
+            raise UserError(f"--config={recipe}: no such file; the recipes are in configs/")
+    for word in argv[1:]:
+        field = re.match(r"--?(?:no)?config\.([^=]*)", word)
+        if field and not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", field[1]):
+            raise UserError(f"{word}: expected --config.FIELD=VALUE, as in --config.model.latent_size=64")
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -46,9 +51,15 @@ def from_flags(argv: list[str]) -> ConfigDict:
     except flags.Error as error:
         if "parsing config file" in str(error):
             raise UserError(f"--config: {_recipe_error(argv)}") from None
-        raise UserError(re.sub(r"^flag ", "", str(error).splitlines()[0])) from None
+        raise UserError(re.sub(r"^flag ", "", str(error).partition("\n")[0])) from None
     except (AttributeError, KeyError) as error:
         raise UserError(_unknown_field(argv, str(error))) from None
+    except KeyboardInterrupt:
+        raise
+    except UnicodeDecodeError:
+        raise UserError("--flagfile: expected a text, with a flag in each line") from None
+    except BaseException:  # a recipe is a program, which may do anything, even exit
+        raise UserError(f"--config: {_recipe_error(argv)}") from None
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
     _check(_CONFIG.value)
@@ -56,43 +67,82 @@ def from_flags(argv: list[str]) -> ConfigDict:
 
 
 def _recipe_error(argv: list[str]) -> str:
-    """What the recipe's get_config raises, by calling it."""
-    path, _, variant = _named(argv).partition(":")
-    try:
-        runpy.run_path(path)["get_config"](*([variant] if variant else []))
-    except Exception as error:
-        return f"{path} fails with {error}"
-    return f"{path} gives no config"
+    """What a recipe's get_config raises, by calling it."""
+    for named in _named(argv):
+        path, _, variant = named.partition(":")
+        try:
+            runpy.run_path(path)["get_config"](*([variant] if variant else []))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            return f"{path} fails with {why}"
+    return f"{path} gives no config that these flags fit"
 
 
-def _check(config: ConfigDict) -> None:
-    """Refuses counts that are no counts."""
-    for field, least in (
-        ("num_steps", 1),
-        ("batch_size", 1),
-        ("buckets", 1),
-        ("log_every", 1),
-        ("evaluate_every", 1),
-        ("save_every", 1),
-        ("keep_checkpoints", 1),
-        ("nan_limit", 1),
-        ("seed", 0),
-    ):
-        if config[field] < least:
-            raise UserError(f"config.{field}={config[field]}: expected at least {least}")
-    if config.on_nan not in ("stop", "skip"):
-        raise UserError(f"config.on_nan={config.on_nan}: expected stop or skip")
-    if config.seed >= 2**31:
-        raise UserError(f"config.seed={config.seed}: expected below {2**31}")
+_COUNTS = {
+    "num_steps": (1, 2**31 - 1),
+    "batch_size": (1, 2**14),  # of a small set that is many passes, each of which is shuffled
+    "buckets": (1, 256),
+    "log_every": (1, 2**31 - 1),
+    "evaluate_every": (1, 2**31 - 1),
+    "save_every": (1, 2**31 - 1),
+    "keep_checkpoints": (1, 2**31 - 1),
+    "nan_limit": (1, 2**31 - 1),
+    "seed": (0, 2**31 - 1),
+}
+"""The least and the most of each."""
 
 
-def _named(argv: list[str]) -> str:
-    """The value of --config: a recipe and its variant."""
-    words = [word for word in argv[1:] if re.match(r"--?config(=|$)", word)]
-    if not words:
+def _check(config: ConfigDict, whole: bool = True) -> None:
+    """Refuses what no program could run on, whatever the family: counts that are none, fields that JSON cannot hold.
+
+    whole: nothing may be missing, as in a config of an older version.
+    """
+    for section in ("data", "codec", "model", "optimizer"):
+        if not isinstance(config.get(section), ConfigDict):
+            raise UserError(f"config.{section}={config.get(section)!r}: expected a section with fields of its own")
+    for field, (least, most) in _COUNTS.items():
+        value = config.get(field)
+        if value is None and not whole and field != "seed":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise UserError(f"config.{field}={value!r}: expected a whole number")
+        if not least <= value <= most:
+            raise UserError(
+                f"config.{field}={value}: expected at {f'most {most}' if value > most else f'least {least}'}"
+            )
+    if config.get("on_nan") not in ("stop", "skip", *(() if whole else (None,))):
+        raise UserError(f"config.on_nan={config.get('on_nan')}: expected stop or skip")
+    texts = {"family": config.get("family"), "data.dir": config.data.get("dir"), "data.build": config.data.get("build")}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise UserError(f"config.{field}={value!r}: expected a text")
+    if any(len(os.fsencode(part)) > 255 for part in [*Path(config.data.dir).parts, ""]):
+        raise UserError(f"config.data.dir={config.data.dir}: no path, a name in it is longer than any file's")
+    if re.search(r"[{}]", re.sub(r"\{(dir|classes)\}", "", config.data.build)):
+        raise UserError(
+            f"config.data.build={config.data.build}: expected a command, with {{dir}} and {{classes}} in it"
+        )
+    for field, value in config.optimizer.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise UserError(f"config.optimizer.{field}={value!r}: expected a number")
+    for field, value in _flat(config.to_dict()).items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise UserError(f"config.{field}={value!r}: expected finite numbers, texts, True, False or None") from None
+
+
+def _named(argv: list[str]) -> list[str]:
+    """The values of --config, each a recipe and its variant, the last one first: it counts."""
+    found = []
+    for place, word in enumerate(argv):
+        if place and re.match(r"--?config(=|$)", word):
+            found.append(word.partition("=")[2] or "".join(argv[place + 1 : place + 2]))
+    if not found:
         raise UserError("flag --config=... is required, such as --config=configs/sketch_rnn.py:tiny")
-    word = words[-1]
-    return word.partition("=")[2] or (argv[argv.index(word) + 1] if word != argv[-1] else "")
+    return found[::-1]
 
 
 def _names() -> list[str]:
@@ -117,12 +167,17 @@ def load(path: Path) -> ConfigDict:
     """The config of a workdir.
 
     Raises:
-      UserError: not there, or not JSON.
+      UserError: not there, not JSON, or not what train.py writes.
     """
-    config = read_json(path)
-    if not isinstance(config, dict) or not {"family", "model", "data"} <= config.keys():
+    fields = read_json(path)
+    if not isinstance(fields, dict) or not {"family", "model", "data"} <= fields.keys():
         raise UserError(f"{path} is no config of train.py: family, model or data is missing")
-    return ConfigDict(config)
+    try:
+        config = ConfigDict(fields)
+        _check(config, whole=False)
+    except (TypeError, ValueError, AttributeError, RecursionError, UserError) as error:
+        raise UserError(f"{path} is no config of train.py: {error}") from None
+    return config
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
@@ -153,10 +208,12 @@ def write_json(value: Any, path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError where the file is missing or is no JSON."""
+    """Raises UserError where the file is missing, cannot be read, or is no JSON."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {path.parent} is no workdir of train.py") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no valid JSON ({error})") from None

@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 from collections.abc import Iterable
 
-
 _LONGEST = 2000
 """Letters of a message."""
 
@@ -17,8 +16,7 @@ class UserError(Exception):
     """
 
     def __str__(self) -> str:
-        line = " ".join(super().__str__().split())
-        line = "".join(letter if letter.isprintable() else "?" for letter in line)
+        line = plain(super().__str__())
         return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
 
 

@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # Small, on numpy or on nothing: everyone may use them.
-SHARED = ("magenta_lite.errors", "magenta_lite.files", "magenta_lite.sheet", "magenta_lite.unpacking")
+SHARED = (
+    "magenta_lite.errors",
+    "magenta_lite.files",
+    "magenta_lite.options",
+    "magenta_lite.sheet",
+    "magenta_lite.unpacking",
+)
 DEVICE = {"jax", "jaxlib", "flax", "optax", "orbax"}
 PREPARED = {"tensorflow_datasets", "array_record", "grain"}
 UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}
@@ -21,6 +27,7 @@ UNWANTED = {"tensorflow", "clu", "distrax", "gin", "svgwrite"}
 MAY_IMPORT = {
     "magenta_lite.errors": (),
     "magenta_lite.files": (),
+    "magenta_lite.options": (),
     "magenta_lite.sheet": (),
     "magenta_lite.unpacking": (),
     "magenta_lite.command": (),
@@ -61,6 +68,7 @@ WITHOUT = {
     "magenta_lite.errors": DEVICE | PREPARED,
     "magenta_lite.files": DEVICE | PREPARED,
     "magenta_lite.command": DEVICE | PREPARED,
+    "magenta_lite.options": DEVICE | PREPARED,
     "magenta_lite.sheet": DEVICE | PREPARED,
     "magenta_lite.unpacking": DEVICE | PREPARED,
     "magenta_lite.sketch": DEVICE | PREPARED,

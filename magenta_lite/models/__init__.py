@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,10 @@ import jax
 from flax import nnx
 
 from magenta_lite.errors import UserError, nearest
+from magenta_lite.options import check_types
+
+MOST_PARAMETERS = 10**11
+"""With an optimizer's state, more than a terabyte."""
 
 
 def family(name: str) -> ModuleType:
@@ -37,9 +42,18 @@ def build(config: Any, codec: Any) -> Any:
 
 
 def check(config: Any, codec: Any) -> None:
-    """Raises the UserError that build would, without making any array."""
+    """Raises the UserError that build would, without making any array; also where there are too many parameters."""
+    outline(config, codec)
+
+
+def outline(config: Any, codec: Any) -> Any:
+    """The model that a config describes, with shapes in the place of parameters; raises as `check` does."""
     model, options = _described(config)
-    nnx.eval_shape(lambda: model(codec, rngs=nnx.Rngs(config.seed), **options))
+    described = nnx.eval_shape(lambda: model(codec, rngs=nnx.Rngs(config.seed), **options))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(described, nnx.Param)))
+    if count > MOST_PARAMETERS:
+        raise UserError(f"config.model has {count:.1e} parameters: expected at most {MOST_PARAMETERS:.0e}")
+    return described
 
 
 def _described(config: Any) -> tuple[Any, dict[str, Any]]:
@@ -50,6 +64,7 @@ def _described(config: Any) -> tuple[Any, dict[str, Any]]:
     for name in options:
         if name not in valid:
             raise UserError(f"config.model.{name} is no option of {config.family}: {nearest(name, valid)}")
+    check_types("config.model", options, model.__init__)
     return model, options
 
 

@@ -14,6 +14,7 @@ from magenta_lite.errors import Rejected, UserError, nearest
 from magenta_lite.models.music_vae import files, output
 from magenta_lite.music import chords, drums, grooves, melodies
 from magenta_lite.music.notes import DEFAULT_QPM, Notes
+from magenta_lite.options import check_types, refuse_decided
 from magenta_lite.sheet import Sheet
 
 Example = dict[str, Any]
@@ -61,6 +62,7 @@ class Codec:
     groove_input: str = "groove"
 
     def __post_init__(self) -> None:
+        check_types("config.codec", vars(self), type(self))
         object.__setattr__(self, "labels", tuple(self.labels))
         for field, name, valid in (
             ("kind", self.kind, tuple(KINDS)),
@@ -129,6 +131,7 @@ class Codec:
         Raises:
           UserError: `check` refuses the data, or no passage of the train split is long enough.
         """
+        refuse_decided("config.codec", options, ("labels",))
         codec = cls(labels=data.labels, **{"steps_per_bar": data.source["options"]["steps_per_bar"], **options})
         codec.check(data)
         touched = {}

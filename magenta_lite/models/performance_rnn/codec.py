@@ -16,6 +16,7 @@ from magenta_lite.models.performance_rnn.vocabulary import EventVocabulary, Note
 from magenta_lite.music import midi, transforms
 from magenta_lite.music.notes import Notes
 from magenta_lite.music.score import Score
+from magenta_lite.options import check_types, refuse_decided
 from magenta_lite.sheet import Sheet
 
 Example = dict[str, Any]
@@ -64,6 +65,7 @@ class Codec:
     stretch: float = 0.05
 
     def __post_init__(self) -> None:
+        check_types("config.codec", vars(self), type(self))
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "controls", tuple(self.controls))
         for field, good, expected in (
@@ -107,6 +109,7 @@ class Codec:
         Raises:
           UserError: no piece of the train split has a note.
         """
+        refuse_decided("config.codec", options, ("labels",))
         codec = cls(labels=data.labels, **options)
         touched: dict[str, int] = {}
         for split, lengths in data.lengths.items():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from magenta_lite.errors import Rejected, UserError, nearest, plain
 from magenta_lite.models.sketch_rnn import pictures
-from magenta_lite.options import check as check_types
+from magenta_lite.options import check_types, refuse_decided
 from magenta_lite.sheet import Sheet
 from magenta_lite.sketch import ndjson, strokes, svg_reading
 from magenta_lite.sketch.simplification import BOX, EPSILON, simplified
@@ -67,6 +67,7 @@ class Codec:
         Raises:
           UserError: no sketch of the train split is within the limits.
         """
+        refuse_decided("config.codec", options, ("scale", "n_max", "labels", "size"))
         codec = cls(scale=1.0, n_max=1, labels=data.labels, **options)
         touched: dict[str, int] = {}
         fits = {split: codec.lengths(lengths) > 0 for split, lengths in data.lengths.items()}
