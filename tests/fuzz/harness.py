@@ -79,7 +79,7 @@ def survive(
     Args:
       read: a function of a module, so that another process can import it.
       inputs: contents, or pairs of a name and a content; bytes, or whatever pickles. Taken as they are needed.
-      seconds, memory: what one input may take; bytes beyond those held before it.
+      seconds, memory: what one input may take, of the processor's time; and bytes beyond those held before it.
       out: the folder that may be written to.
       reads: files and folders that may be read beside the project and Python itself; None: any.
       may: kinds of events that are right for this reader: "unpickle", "write", "read", "connect", "run".

@@ -3,9 +3,11 @@
 import ctypes
 import os
 import pickle
+import re
 import shutil
 import socket
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -27,6 +29,9 @@ def misbehave(content):
             raise UserError(f"--source={path}: not wanted")
         case "hang":
             while True:
+                pass
+        case "compute":
+            while time.process_time() < float(path):
                 pass
         case "sleep-deaf":  # with the lock of the interpreter held, as in a library in C
             ctypes.PyDLL(None).usleep(30_000_000)
@@ -73,8 +78,8 @@ def misbehave(content):
             socket.create_connection(("127.0.0.1", 9), 1)
         case "fetch":
             urllib.request.urlopen("http://127.0.0.1:9/")
-        case "lines":
-            raise UserError("one\ntwo")
+        case "silent":
+            raise UserError("")
         case "bell":
             return Rejected("\x1b[2J")
 
@@ -82,8 +87,8 @@ def misbehave(content):
 @pytest.mark.parametrize(
     ("what", "found"),
     [
-        ("hang", "hang: longer than 2 s"),
-        ("sleep-deaf", "hang: longer than 2 s"),
+        ("hang", "hang: longer than 3 s"),
+        ("sleep-deaf", "hang: longer than 3 s"),
         ("memory", "MB of memory"),
         ("much-memory", "MemoryError"),
         ("raise", "ValueError: broken"),
@@ -108,7 +113,7 @@ def misbehave(content):
         ("system", "runs: os.system"),
         ("connect", "connects: socket."),
         ("fetch", "connects: urllib.Request"),
-        ("lines", "not one line"),
+        ("silent", "not one line"),
         ("bell", "cannot be printed"),
     ],
 )
@@ -120,7 +125,7 @@ def test_every_misdeed_is_found_and_its_input_kept(what, found, tmp_path):
     (tmp_path / "others" / "deep").mkdir(parents=True)
     (tmp_path / "others" / "deep" / "one").write_text("alive")
     content = what.format(tmp_path).encode()
-    seconds = 2.0 if "hang" in found else 30.0
+    seconds = 0.3 if "hang" in found else 30.0
     inputs = [b"take", ("bad", content), b"take", b"reject"]
     outcome = survive(misbehave, inputs, seconds=seconds, out=out, kept=tmp_path / "kept")
     (failure,) = outcome.failures
@@ -153,6 +158,11 @@ def test_what_is_allowed_is_no_failure(tmp_path):
     assert (out / "a").read_text() == "here"
     assert not survive(misbehave, [f"read {source}".encode()], reads=None).failures
     assert not survive(misbehave, [b"unpickle", b"run", b"system"], may=["unpickle", "run"], reads=None).failures
+
+
+def test_what_computes_too_long_is_found():
+    (failure,) = survive(misbehave, [b"take", b"compute 2"], seconds=1.0).failures
+    assert re.match(r"takes [12]\.\d s", failure.what)
 
 
 def test_many_inputs_keep_their_order():
