@@ -52,11 +52,12 @@ def run(
         pipeline = beam.Pipeline(options=PipelineOptions([*([] if named else here), *options]))
     except ValueError as error:
         raise UserError(f"--beam_options={shlex.join(options)}: {error}") from None
-    _ = pipeline | beam.Create(list(tasks)) | beam.Reshuffle() | beam.Map(function)
+    _ = pipeline | beam.Create(list(tasks)) | beam.Reshuffle() | "Work" >> beam.Map(function)
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:  # each runner has its own kinds
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        why = lines[-1].partition(" [while running")[0].strip()[:300]
         raise UnfinishedError(
-            f"the Beam pipeline failed ({lines[-1].strip()[:300]}): the same command goes on with what is done"
+            f"the Beam pipeline failed ({why}): the same command goes on with what is done"
         ) from error

@@ -50,6 +50,10 @@ def work(
     if beam is not None:
         if missing:
             on_beam.run(functools.partial(_succeed, attempt), missing, options=beam, processes=processes, threads=False)
+        if lacking := sum(not path.exists() for path in results):
+            raise UnfinishedError(
+                f"Beam has ended, and {lacking} of {len(results)} results are not in {folder}: do all workers see it?"
+            )
         return results
     with tqdm(desc=folder.name, total=len(tasks), initial=len(tasks) - len(missing), leave=False, disable=None) as bar:
         processes = min(processes, len(missing))
