@@ -16,18 +16,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from magenta_lite.errors import Rejected
+from magenta_lite.errors import Rejected, plain
 from magenta_lite.sketch import svg_tree
 from magenta_lite.sketch.curves import Affine, Bezier, Subpath, is_finite
-from magenta_lite.sketch.svg_shapes import SHAPES, Size, UnreadableError, number, numbers, subpaths
+from magenta_lite.sketch.simplification import MOST_POINTS
+from magenta_lite.sketch.svg_shapes import POINTWISE, SHAPES, Size, UnreadableError, number, numbers, subpaths, tokens
 from magenta_lite.sketch.svg_tree import Element
 
 TOLERANCE = 0.05  # of curves flattened, in 1/255 of the drawing's longer side
 
-_MOST_ELEMENTS = 100_000  # that a file may come to by using some of them again
-_MOST_CURVES = 200_000
+_MOST_ELEMENTS = svg_tree.MOST_ELEMENTS  # that a file may come to by using some of them again
+_MOST_CURVES = 50_000
+_MOST_TOKENS = 150_000  # numbers and commands of paths, and shapes, whether they are seen or not
+_MOST_REMARKS = 30  # of different kinds
+_LONGEST = 1_000  # letters of an attribute that is read each time that its element is used
+_LONGEST_TRANSFORM = 10_000
 _DEEPEST = 200  # elements inside each other, by way of uses too
 _LARGEST = 2.0**40  # coordinate
+_SMALLEST = 2.0**-100  # side of a drawing
 
 _CONTAINERS = {"svg", "g", "a", "switch"}
 _SKIPPED = {"text": "text", "image": "image", "foreignObject": "foreign object", "video": "video", "canvas": "canvas"}
@@ -74,13 +80,27 @@ def picture(tree: svg_tree.Tree | Rejected) -> Picture:
     return Picture(_flatten(painter.drawn), +painter.remarks)
 
 
-def _flatten(drawn: list[Subpath]) -> list[NDArray[np.float64]]:
+def _flatten(drawn: list[Subpath]) -> list[NDArray[np.float64]] | Rejected:
     corners = np.array([point for subpath in drawn for point in subpath.hull()])
-    side = float(max(np.ptp(corners.real), np.ptp(corners.imag))) or 1.0
+    side = float(max(np.ptp(corners.real), np.ptp(corners.imag)))
     # The hull is larger than the drawing, which is known only when it has been flattened once.
-    lines = [subpath.flattened(side * TOLERANCE / 255) for subpath in drawn]
+    lines = _flattened(drawn, side)
+    if isinstance(lines, Rejected):
+        return lines
     side = float(np.ptp(np.concatenate(lines), axis=0).max())
-    return [subpath.flattened(side * TOLERANCE / 255) for subpath in drawn] if side > 0 else lines
+    return _flattened(drawn, side) if side > 0 else lines
+
+
+def _flattened(drawn: list[Subpath], side: float) -> list[NDArray[np.float64]] | Rejected:
+    """The polylines of subpaths, for a drawing whose longer side is about this."""
+    lines, points = [], 0
+    for subpath in drawn:
+        # What is smaller than any screen's point is one, whatever its curves are.
+        lines.append(subpath.flattened(max(side, _SMALLEST) * TOLERANCE / 255))
+        points += len(lines[-1])
+        if points > MOST_POINTS:
+            return Rejected(f"more than {MOST_POINTS:,} points")
+    return lines
 
 
 class _Painter:
@@ -90,8 +110,10 @@ class _Painter:
         self.tree = tree
         self.drawn: list[Subpath] = []
         self.remarks: collections.Counter[str] = collections.Counter()
-        self.elements = self.curves = self.depth = 0
-        self.shapes: dict[tuple[int, Size], list[Subpath]] = {}  # of what uses may draw again and again
+        self.elements = self.curves = self.tokens = self.depth = 0
+        # Of what uses may draw again and again.
+        self.shapes: dict[tuple[int, Size | None], list[Subpath]] = {}
+        self.transforms: dict[str, Affine] = {}
         self.page: Size | None = None
         if tree.unread_rules:
             self.remarks["style rule not applied"] += tree.unread_rules
@@ -134,11 +156,11 @@ class _Painter:
             if element.style.get(name, "none") != "none":
                 self.remarks[f"{name} not applied"] += 1
         if kind in SHAPES:
-            self._shape(element, affine @ _transform(element), style, viewport)
+            self._shape(element, affine @ self._transform(element), style, viewport)
         elif kind == "use":
-            self._use(element, affine @ _transform(element), style, viewport, using)
+            self._use(element, affine @ self._transform(element), style, viewport, using)
         elif kind in _CONTAINERS:
-            affine = affine @ _transform(element)
+            affine = affine @ self._transform(element)
             if kind == "svg":
                 inner, viewport = self._viewport(element, viewport, outermost=element is self.tree.root)
                 affine = affine @ inner
@@ -148,11 +170,16 @@ class _Painter:
             for child in children:
                 self.paint(child, affine, style, viewport, using)
         else:
-            self.remarks[f"element <{kind[:30]}> left out"] += 1
+            remark = f"element <{plain(kind[:30])}> left out"
+            many = len(self.remarks) >= _MOST_REMARKS and remark not in self.remarks
+            self.remarks["other elements left out" if many else remark] += 1
 
     def _shape(self, element: Element, affine: Affine, style: dict[str, str], viewport: Size) -> None:
-        key = id(element), viewport
+        key = id(element), None if element.kind in POINTWISE else viewport
         if key not in self.shapes:
+            self.tokens += tokens(element.kind, element.style, _MOST_TOKENS)
+            if self.tokens > _MOST_TOKENS:
+                raise UnreadableError(f"more than {_MOST_TOKENS:,} numbers")
             self.shapes[key] = subpaths(element.kind, element.style, viewport)
         found = self.shapes[key]
         if not found:
@@ -173,6 +200,17 @@ class _Painter:
             return
         self.remarks["fill drawn as its outline"] += not stroked
         self.drawn += moved
+
+    def _transform(self, element: Element) -> Affine:
+        """The map from an element's coordinates to those of its parent."""
+        text = element.style.get("transform", "none")
+        if not _says(text) or text == "none":
+            return Affine()
+        if "transform-origin" in element.style:
+            raise UnreadableError("transform-origin, which is not read")
+        if text not in self.transforms:
+            self.transforms[text] = transform(text)
+        return self.transforms[text]
 
     def _use(
         self, element: Element, affine: Affine, style: dict[str, str], viewport: Size, using: tuple[Element, ...]
@@ -203,7 +241,7 @@ class _Painter:
         style = element.style
         box = None
         if _says(style.get("viewBox")):
-            box = numbers(style["viewBox"])
+            box = numbers(style["viewBox"]) if len(style["viewBox"]) <= _LONGEST else []
             if len(box) != 4 or box[2] < 0 or box[3] < 0:
                 raise UnreadableError("viewBox that cannot be read")
             if box[2] == 0 or box[3] == 0:
@@ -245,8 +283,8 @@ class _Painter:
 
 def _fit(box: list[float], size: Size, style: Mapping[str, str]) -> Affine:
     """The map of a viewBox onto 0..width, 0..height."""
-    text = style.get("preserveAspectRatio", "xMidYMid").strip()
-    match = _ALIGN.match(text)
+    text = style.get("preserveAspectRatio", "xMidYMid")
+    match = _ALIGN.match(text.strip()) if len(text) <= _LONGEST else None
     if not match:
         raise UnreadableError("preserveAspectRatio that cannot be read")
     scales = size[0] / box[2], size[1] / box[3]
@@ -261,20 +299,10 @@ def _fit(box: list[float], size: Size, style: Mapping[str, str]) -> Affine:
     return Affine(scales[0], 1j * scales[1], shift - complex(box[0] * scales[0], box[1] * scales[1]))
 
 
-def _transform(element: Element) -> Affine:
-    """The map from an element's coordinates to those of its parent."""
-    text = element.style.get("transform", "none")
-    if not _says(text) or text == "none":
-        return Affine()
-    if "transform-origin" in element.style:
-        raise UnreadableError("transform-origin, which is not read")
-    return transform(text)
-
-
 def transform(text: str) -> Affine:
     """The map that a list of transforms describes: "translate(3 4) rotate(45)"."""
     try:
-        return _product(text)
+        return _product(text if len(text) <= _LONGEST_TRANSFORM else "?")
     except UnreadableError:
         raise UnreadableError("transform that cannot be read") from None
 

@@ -4,6 +4,7 @@ Every function gives a list of subpaths, empty where nothing is drawn, and raise
 make no sense: nothing is drawn up to the mistake, or in the place of it.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -13,16 +14,21 @@ import svg.path
 
 from magenta_lite.sketch.curves import Arc, Bezier, Curve, Subpath, polyline
 
+_LONGEST = 1_000  # letters of a length, or of numbers that are no points
+
 Size = tuple[float, float]
 """Width and height of the nearest viewport, in user units, to which percentages refer."""
 
 # Possessive, so that what does not match is found out at once.
-_NUMBER = r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d++)?+"
+_NUMBER = r"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
 _LENGTH = re.compile(rf"({_NUMBER})\s*+(%|[a-zA-Z]*+)")
 _UNITS = {
     **{"": 1.0, "px": 1.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4, "q": 96 / 101.6, "pt": 96 / 72, "pc": 16.0},
     **{"em": 16.0, "rem": 16.0, "ex": 8.0},  # of the usual size of text; nobody draws in them
 }
+_COMMAND = "[MmZzLlHhVvCcSsQqTtAa]"
+_TOKEN = re.compile(rf"{_COMMAND}|{_NUMBER}")
+_PATH = re.compile(rf"(?:{_COMMAND}|{_NUMBER}|[\s,]++)*+")
 _SEPARATED = re.compile(rf"({_NUMBER})(?: ?, ?| |(?=[-+.])|$)")
 
 
@@ -32,7 +38,7 @@ class UnreadableError(ValueError):
 
 def number(text: str, reference: float = 0.0) -> float:
     """A length in user units: a number with or without a unit, or a percentage of the reference."""
-    match = _LENGTH.fullmatch(text.strip())
+    match = _LENGTH.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     unit = match[2].lower() if match else "?"
     if not match or (unit != "%" and unit not in _UNITS):
         raise UnreadableError("length that cannot be read")
@@ -51,6 +57,12 @@ def numbers(text: str) -> list[float]:
     return found
 
 
+def tokens(kind: str, attributes: Mapping[str, str], most: int) -> int:
+    """How many commands and numbers a shape is made of, counted up to one more than `most`; reading each takes time."""
+    text = attributes.get("d" if kind == "path" else "points", "") if kind in POINTWISE else ""
+    return 1 + sum(1 for _ in itertools.islice(_TOKEN.finditer(text), most))
+
+
 def subpaths(kind: str, attributes: Mapping[str, str], viewport: Size) -> list[Subpath]:
     """The subpaths of a shape, by the name of its element (a key of SHAPES)."""
     return SHAPES[kind](attributes, viewport)
@@ -60,11 +72,15 @@ def _path(attributes: Mapping[str, str], viewport: Size) -> list[Subpath]:
     text = attributes.get("d", "").strip()
     if text in ("", "none"):
         return []
+    # Of what is neither a command nor a number svg.path would draw all that stands before it.
+    if not _PATH.fullmatch(text):
+        raise UnreadableError("path data that cannot be read")
     try:
         segments = svg.path.parse_path(text)
-    except (ValueError, IndexError, ArithmeticError):
+        beginning = segments[0]
+    except (ValueError, IndexError, ArithmeticError, AssertionError):
         raise UnreadableError("path data that cannot be read") from None
-    if not isinstance(segments[0], svg.path.Move):
+    if not isinstance(beginning, svg.path.Move):
         raise UnreadableError("path data that cannot be read")
     found: list[Subpath] = []
     start = segments[0].end
@@ -169,6 +185,9 @@ def _points(attributes: Mapping[str, str]) -> list[complex]:
         raise UnreadableError("odd number of coordinates")
     return [complex(x, y) for x, y in zip(values[::2], values[1::2], strict=True)]
 
+
+POINTWISE = ("path", "polyline", "polygon")
+"""Shapes that are as long as their text, and that do not depend on the viewport."""
 
 SHAPES: dict[str, Callable[[Mapping[str, str], Size], list[Subpath]]] = {
     "path": _path,

@@ -16,15 +16,20 @@ from xml.parsers import expat
 from magenta_lite.errors import Rejected
 
 LARGEST = 8 << 20  # bytes of a file, unpacked: a hand's drawing holds thousands, a map that is no drawing millions
+MOST_ELEMENTS = 50_000
 _DEEPEST = 200  # elements inside each other
 _ENTITY = 100  # letters of a declared entity
+_ENTITIES = 10_000  # uses of declared entities
+_ATTRIBUTES = 500  # of an element, or declarations that apply to it
+_NAMESPACE = 1_000  # letters, which are part of the name of every element
 _STYLES = 1 << 18  # letters of style sheets
-_APPLIED = 20_000_000  # elements times rules
+_APPLIED = 3_000_000  # elements times rules, with what is in them
 
 _SPACES = ("", "http://www.w3.org/2000/svg")
 _LINK = "http://www.w3.org/1999/xlink href"
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# Python would take any codec of its own for one, unicode_escape as well.
+_ENCODING = re.compile(r"(utf-?(8|16)|(us-)?ascii|(iso-?8859|windows|cp|koi8|latin|macintosh|x-mac)[\w-]{0,12})$", re.ASCII)
 _SELECTOR = re.compile(r"(\*|[\w-]+)?((?:[.#][\w-]+)*)$")
 
 
@@ -82,10 +87,12 @@ def parse(content: bytes) -> Tree | Rejected:
         if "id" in element.attributes:
             ids.setdefault(element.attributes["id"], element)
     rules, unread = _rules("\n".join(element.text for element in elements if element.kind == "style"))
-    if len(rules) * len(elements) > _APPLIED:
+    if sum(1 + len(parts) + len(body) for _, _, parts, body in rules) * len(elements) > _APPLIED:
         return Rejected("style sheet that is too long")
     for element in elements:
         _apply(rules, element)
+        if len(element.style) > _ATTRIBUTES:
+            return Rejected(f"element with more than {_ATTRIBUTES} attributes")
     return Tree(elements[0], ids, unread)
 
 
@@ -106,10 +113,16 @@ def _elements(content: bytes) -> list[Element]:
     parser.specified_attributes = True
     elements: list[Element] = []
     open_: list[Element] = []
+    sheets: dict[int, list[str]] = {}  # of the style elements, by their places
+    letters_of_sheets = defaults = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
         if len(open_) >= _DEEPEST:
             raise _RefusedError(f"more than {_DEEPEST} elements inside each other")
+        if len(elements) >= MOST_ELEMENTS:
+            raise _RefusedError(f"more than {MOST_ELEMENTS:,} elements")
+        if len(attributes) > _ATTRIBUTES:
+            raise _RefusedError(f"element with more than {_ATTRIBUTES} attributes")
         space, _, local = name.rpartition(" ")
         kept = {("href" if key == _LINK else key): value for key, value in attributes.items()}
         element = Element(local if space in _SPACES else "", kept)
@@ -122,14 +135,31 @@ def _elements(content: bytes) -> list[Element]:
         open_.pop()
 
     def text(letters: str) -> None:
+        nonlocal letters_of_sheets
         if open_[-1].kind == "style":
-            open_[-1].text += letters
-            if len(open_[-1].text) > _STYLES:
+            sheets.setdefault(id(open_[-1]), []).append(letters)
+            letters_of_sheets += len(letters)
+            if letters_of_sheets > _STYLES:
                 raise _RefusedError("style sheet that is too long")
 
     def entity(name: str, parameter: int, value: str | None, *_: Any) -> None:
-        if parameter or value is None or len(value) > _ENTITY or "&" in value:
+        short = not parameter and value is not None and len(value) <= _ENTITY and "&" not in value
+        if not short or content.count(b"&") > _ENTITIES:
             raise _RefusedError("entities that could grow or lead elsewhere")
+
+    def default(*_: Any) -> None:
+        nonlocal defaults
+        defaults += 1  # each is looked at for every element
+        if defaults > _ATTRIBUTES:
+            raise _RefusedError(f"more than {_ATTRIBUTES} declared attributes")
+
+    def declaration(_: str, encoding: str | None, *__: Any) -> None:
+        if encoding is not None and not _ENCODING.match(encoding.lower()):
+            raise _RefusedError("encoding that is not read")
+
+    def namespace(_: str | None, uri: str | None) -> None:
+        if uri is not None and len(uri) > _NAMESPACE:
+            raise _RefusedError("namespace that is too long")
 
     def skipped(*_: Any) -> None:
         raise _RefusedError("entity without a declaration")
@@ -138,13 +168,18 @@ def _elements(content: bytes) -> list[Element]:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
     parser.EntityDeclHandler = entity
+    parser.XmlDeclHandler = declaration
+    parser.AttlistDeclHandler = default
+    parser.StartNamespaceDeclHandler = namespace
     parser.SkippedEntityHandler = skipped
     parser.Parse(content, True)
+    for element in elements:
+        element.text = "".join(sheets.get(id(element), ()))
     return elements
 
 
-_Rule = tuple[tuple[int, int, int], str, list[str], dict[str, str]]
-"""Specificity, element or *, [".class", "#id"], declarations."""
+_Rule = tuple[tuple[int, int, int], str, frozenset[str], dict[str, str]]
+"""Specificity, element or *, {".class", "#id"}, declarations."""
 
 
 def _rules(sheet: str) -> tuple[list[_Rule], int]:
@@ -163,14 +198,14 @@ def _rules(sheet: str) -> tuple[list[_Rule], int]:
             parts = re.findall(r"[.#][\w-]+", match[2])
             ids = sum(part[0] == "#" for part in parts)
             rank = (ids, len(parts) - ids, int(bool(match[1]) and match[1] != "*"))
-            rules.append((rank, match[1] or "*", parts, declarations(body)))
+            rules.append((rank, match[1] or "*", frozenset(parts), declarations(body)))
     return sorted(rules, key=lambda rule: rule[0]), unread
 
 
 def _blocks(sheet: str) -> Iterator[tuple[str, str]]:
     """What stands before each outer pair of braces, and what right inside of it."""
     depth, before, inside = 0, "", ""
-    for piece in re.split(r"([{}])", _COMMENT.sub("", sheet)):
+    for piece in re.split(r"([{}])", _without_comments(sheet)):
         if piece == "{":
             depth += 1
         elif piece == "}":
@@ -182,6 +217,16 @@ def _blocks(sheet: str) -> Iterator[tuple[str, str]]:
             before = piece.rpartition(";")[2].strip()
         elif depth == 1:
             inside = piece
+
+
+def _without_comments(sheet: str) -> str:
+    """The sheet without /* what is between these */; a comment without an end reaches to the end, as in browsers."""
+    kept, place = [], 0
+    while (begin := sheet.find("/*", place)) >= 0:
+        kept.append(sheet[place:begin])
+        end = sheet.find("*/", begin + 2)
+        place = len(sheet) if end < 0 else end + 2
+    return "".join([*kept, sheet[place:]])
 
 
 def _apply(rules: list[_Rule], element: Element) -> None:

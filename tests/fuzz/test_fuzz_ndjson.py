@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from drawing_mutations import INTERESTING, WORDS, damage, gzipped, numbered, shuffle_tokens, zipped
-from harness import refusal, survive
+from harness import Reader, refusal, survive
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from magenta_lite.errors import Rejected, UserError
+from magenta_lite.errors import Rejected, UserError, plain
 
 WORST = Path(__file__).parent / "worst" / "ndjson"
 
@@ -242,3 +245,80 @@ def test_mutated_files(tmp_path, times):
 
 def test_bombs(tmp_path):
     survive_reading(tmp_path, bombs())
+
+
+REASONS = {
+    "blank-lines.ndjson.gz": "10,000 lines in a row that are no drawings: the rest is not read",
+    "bzip2.zip": "the file is damaged: the rest of it cannot be read",
+    "many-raw-strokes.ndjson.gz": "more than 10,000 strokes",
+    "name-that-is-no-utf-8.zip": "--source=drawings.zip: no zip that can be read ('utf-8' codec can't decode byte ",
+    "raw-zigzag.ndjson.gz": "lines longer than 200,000 in a box of 255",
+    "words.ndjson": None,
+}
+"""Of the worst inputs, each of which once took all memory, minutes, or a traceback; None: it is read."""
+
+
+def test_the_worst_are_refused_with_their_reasons(tmp_path):
+    assert {path.name for path in WORST.iterdir()} == set(REASONS)
+    reading = functools.partial(read, tmp_path)
+    with Reader(reading, out=tmp_path, before=functools.partial(warm, tmp_path)) as reader:
+        for name, reason in REASONS.items():
+            for way in WAYS[: 2 if name.endswith(".zip") else 3]:
+                as_read = name.replace(name.partition(".")[0], "drawings", 1)
+                found = reader.check((way, as_read, (WORST / name).read_bytes()), name).refused
+                assert found == reason or (found and reason and found.startswith(reason)), (name, way, found)
+
+
+def write(folder: Path, words: list[str]) -> None:
+    """Writes drawings of these labels in every form that samples are written in."""
+    from magenta_lite.sheet import Item, Sheet
+
+    strokes = np.array([[9, 0, 0], [0, 9, 1]], np.float32)
+    row = [Item(strokes, caption=word, label=word) for word in words]
+    codec().write(Sheet([row], row_titles=words[:1], column_titles=words), folder)
+    made = list(folder.iterdir())
+    assert len(made) == len(words) + 4
+    for path in made:
+        assert len(path.name) <= 80 and path.name.isascii() and path.name.isprintable(), path.name
+        assert path.is_file() and path.stat().st_size
+        path.unlink()
+
+
+def test_labels_that_name_files(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    words = [plain(word) for word in (*WORDS, "x" * 100_000, "../" * 1000 + "etc/x")]  # as they are read
+    sheets = [words[:20], words[20:40], words[40:]]
+    outcome = survive(functools.partial(write, out), sheets, out=out, reads=None, seconds=30.0, before=codec)
+    assert not outcome.failures, str(outcome)
+    assert outcome.taken == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS),
+    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inside, max_size=4),
+    max_leaves=12,
+)
+AXES = st.lists(st.integers(-(2**70), 2**70) | st.floats() | VALUES, max_size=5)
+STROKES = st.lists(st.lists(AXES, max_size=4) | VALUES, max_size=4)
+ROWS = st.fixed_dictionaries({"drawing": STROKES | VALUES}, optional={key: VALUES for key in KEYS[1:4]}) | VALUES
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("read")
+    with Reader(functools.partial(read, folder), out=folder, before=functools.partial(warm, folder)) as found:
+        yield found
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(rows=st.lists(ROWS, min_size=1, max_size=3), way=st.sampled_from(WAYS))
+def test_any_values(reader, rows, way):
+    reader.check((way, "drawings.ndjson", "\n".join(map(json.dumps, rows)).encode()))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(content=st.binary(max_size=300), name=st.sampled_from(["drawings.ndjson", "drawings.ndjson.gz"]))
+def test_any_bytes(reader, content, name):
+    reader.check(("start", name, content))

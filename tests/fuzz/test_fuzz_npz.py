@@ -2,16 +2,19 @@
 
 import functools
 import io
+import os
 import pickle
 import pickletools
 import random
+import shutil
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from drawing_mutations import INTERESTING, WORDS, damage, numbered, zipped
-from harness import survive
+from harness import Reader, survive
 
 from data.quickdraw import npz
 from magenta_lite.errors import UserError
@@ -249,3 +252,88 @@ def test_bombs(tmp_path):
     print(outcome)
     assert not outcome.failures, str(outcome)
     assert not outcome.taken
+
+
+REASONS = {
+    "bzip2-that-lies.npz": "packed by method 12, as no set of drawings is",
+    "declares-less-than-none.npz": "an array of an impossible shape in ",
+    "declares-much.npz": "an array of an impossible shape in ",
+    "long-numbers.npz": "an array of an impossible shape of =i2 in 0 bytes",
+    "marks.npz": "more pickle instructions than a set of drawings of this size needs",
+    "memo.npz": "more pickle instructions than a set of drawings of this size needs",
+    "system.npz": "refused os.system: only arrays of numbers are read",
+}
+"""Of the worst inputs, each of which once took all memory, minutes, or a traceback, or would do harm elsewhere."""
+
+
+def test_the_worst_are_refused_with_their_reasons(tmp_path):
+    assert {path.name for path in WORST.iterdir()} == set(REASONS)
+    with Reader(functools.partial(read, tmp_path), out=tmp_path) as reader:
+        for name, reason in REASONS.items():
+            found = reader.check((WORST / name).read_bytes(), name).refused
+            assert found is not None and found.startswith(f"cat.npz: train.npy: {reason}"), (name, found)
+
+
+@pytest.mark.parametrize("name", ["pig", "omniglot", "kanji.rdp100"])
+def test_mutated_published_files(tmp_path, shared, times, name):
+    whole = shared("data/quickdraw/sketchrnn", f"{name}.npz").read_bytes()
+    inputs = numbered(name, times(10, 300), lambda rng: damage(rng, whole))
+    outcome = survive(functools.partial(read, tmp_path), inputs, out=tmp_path)
+    print(outcome)
+    assert not outcome.failures, str(outcome)
+
+
+HOSTILE_NAMES = [
+    b"cat.npz",
+    b"a\nb.npz",
+    b"\xff\xfe.npz",
+    b" dog .npz",
+    b"\x1b[2J.npz",
+    "\u202ecod.npz".encode(),
+    b"...npz",
+    b"..npz",
+    b"x" * 250 + b".npz",
+    b"-rf.npz",
+    b"a\\b.npz",
+    b"%s{0}.npz",
+]
+
+
+def build(folder: Path, names: list[bytes]) -> object:
+    """Prepares a folder of sound files with these names, from its command; gives its labels."""
+    import json
+
+    import tensorflow_datasets as tfds
+
+    from data.quickdraw.__main__ import main
+
+    source, out = folder / "source", folder / "out"
+    shutil.rmtree(folder, ignore_errors=True)
+    source.mkdir(parents=True)
+    array = np.empty(3, object)
+    array[:] = [np.array([[1, 2, 0], [3, 4, 1]], np.int16)] * 3
+    sound = archive(npy(header(3), pickle.dumps(array, 2)))
+    for name in names:
+        Path(os.fsdecode(bytes(source) + b"/" + name)).write_bytes(sound)
+    main(["all"], source=str(source), out=str(out))
+    labels = json.loads((out / "source.json").read_text())["labels"]
+    assert labels == tfds.builder_from_directory(str(out)).info.features["label"].names
+    assert all(label.isprintable() and label == label.strip() and label for label in labels)
+    assert sorted(path.name for path in folder.iterdir()) == ["out", "source"]
+    return labels
+
+
+def test_names_of_files_become_labels_and_lead_nowhere(tmp_path):
+    alike = [b"a\nb.npz", b"a b.npz"]
+    outcome = survive(
+        functools.partial(build, tmp_path / "made"),
+        [("hostile", HOSTILE_NAMES), ("alike", alike), ("hidden", [b"..npz"])],
+        out=tmp_path / "made",
+        reads=None,
+        seconds=60.0,  # of tfds
+        may=("run", "connect"),  # it asks the system what it is, and starts threads for its files
+        before=functools.partial(build, tmp_path / "warm", [b"cat.npz"]),
+    )
+    print(outcome)
+    assert not outcome.failures, str(outcome)
+    assert outcome.taken == 1 and outcome.refused.total() == 2
