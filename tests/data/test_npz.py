@@ -283,3 +283,25 @@ def test_published_sets_equal_numpy(published, name):
             for array, item in zip(read, expected, strict=True):
                 assert array.dtype == item.dtype and array.shape == item.shape
                 assert array.tobytes() == item.tobytes()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_to_any_size_are_refused(tmp_path, drawings, method):
+    path = tmp_path / "cat.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for split in npz.SPLITS:
+            archive.writestr(f"{split}.npy", _npy(_pickled(drawings(3)), 3))
+    _refused(path, f"train.npy: packed by method {method}, as no set of drawings is")
+
+
+def test_instructions_are_counted_by_what_a_set_of_that_size_needs(tmp_path):
+    tiny = [np.zeros((1, 3), np.int16)] * 30_000  # all alike: 19 kB when packed
+    assert len(npz.read(_write(tmp_path / "cat.npz", _npy(_pickled(tiny), 30_000)), "train")) == 30_000
+    _refused(_write(tmp_path / "cat.npz", _npy(b"\x80\x02" + b"]" * 2_000_000)), "more pickle instructions than")
+
+
+def test_what_a_header_declares_is_no_more_than_its_bytes(tmp_path):
+    for declared in (10**30, -1, 5000):
+        path = _write(tmp_path / "cat.npz", _npy(_pickled([None]), declared))
+        with pytest.raises(UserError, match=r"train\.npy: an array "):
+            npz.count(path, "train")

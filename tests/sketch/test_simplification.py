@@ -143,3 +143,23 @@ def test_corners_stay_and_dots_are_two_points():
     assert corners.tolist() == [[0, 0], [255, 0], [255, 128], [0, 128], [0, 0]]
     assert dot.tolist() == [[128, 51], [128, 51]]
     assert speck.tolist() == dot.tolist()
+
+
+def hatching(points):
+    """A line that goes to and fro; every turn is as far out as the others, so that they are found one by one."""
+    return np.stack([np.arange(points) % 2 * 255.0, np.arange(points) * 255 / points], axis=1)
+
+
+def test_lines_made_to_take_long_are_refused_and_short_ones_never():
+    refused = Rejected("lines too intricate to be simplified")
+    assert simplified([hatching(3000)], 2.0) == refused
+    assert as_published([hatching(700)]) != refused  # of 178,500 points when resampled
+    kept = simplified([hatching(1000)], 2.0)
+    assert len(kept[0]) > 900
+
+
+def test_drawings_of_too_many_points_or_too_long_lines_are_refused():
+    walk = np.stack([np.arange(100_001), np.zeros(100_001)], axis=1)
+    assert simplified([walk], 2.0) == as_published([walk]) == Rejected("more than 100,000 points")
+    assert not isinstance(simplified([walk[1:]], 2.0), Rejected)
+    assert as_published([hatching(900)]) == Rejected("lines longer than 200,000 in a box of 255")

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import time
 
 import numpy as np
@@ -309,7 +310,7 @@ CHAIN = "".join(f'<g id="g{i}"><use href="#g{i + 1}"/></g>' for i in range(5000)
         (svg(LINE)[:-6], "not well-formed XML"),
         ("", "not well-formed XML"),
         ("GIF89a", "not well-formed XML"),
-        ('<?xml version="1.0" encoding="utf-7"?><svg/>', "not well-formed XML"),
+        ('<?xml version="1.0" encoding="utf-7"?><svg/>', "encoding that is not read"),
         ("<html><body/></html>", "not an SVG file"),
         ("<g>" * 300 + "</g>" * 300, "more than 200 elements inside each other"),
         (svg(BOMB), "more than 50,000 elements"),
@@ -372,3 +373,47 @@ def test_files_plain_and_packed(tmp_path):
     a, b, c, d = (svg_reading.read(tmp_path / name).lines for name in ("a.svg", "b.svgz", "c.svgz", "d.svgz"))
     assert a[0].tolist() == b[0].tolist() == [[0, 0], [4, 0]]
     assert (c, d) == (Rejected("larger than 8 MB"), Rejected("file that cannot be read"))
+
+
+@pytest.mark.parametrize("d", ["z", "M0 0L1 1#", "M0 0L1 1 2 2 x", "M0 0A1 1 0 2 0 5 5", "M0 0L١ ٢", "M0 0 1 1--1"])
+def test_path_data_with_a_mistake_is_refused_and_not_drawn_in_part(d):
+    assert picture(svg(f'{LINE}<path d="{d}"/>')).lines == Rejected("path data that cannot be read")
+
+
+def test_drawings_smaller_than_numbers_are_drawn():
+    ((*points,),) = picture(svg('<path d="M0 0Q5e-324 0 0 5e-324"/>')).lines
+    assert points[-1].tolist() == [0, 5e-324]
+
+
+def test_comments_in_style_sheets():
+    sheet = "/* {fill:none} */path{stroke:red}/**/path{fill:none/*}*/}/* line{stroke:red} without an end"
+    body = f"<style>{sheet}</style>{LINE}"
+    assert lines(body + '<line x2="5"/>') == [[[0, 0], [4, 0]]]
+    assert picture(svg(body)).remarks == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "inside", "reason"),
+    [
+        ('<?xml version="1.0" encoding="unicode_escape"?>', LINE, "encoding that is not read"),
+        (f"<!DOCTYPE svg [{'<!ATTLIST g a CDATA #IMPLIED>' * 501}]>", LINE, "more than 500 declared attributes"),
+        ('<!DOCTYPE svg [<!ENTITY a "b">]>', f'<g x="{"&a;" * 10_001}"/>', "entities that could grow"),
+        ("", f'<g xmlns:z="{"z" * 1001}"/>', "namespace that is too long"),
+        ("", f"<g {' '.join(f'a{n}=_' for n in range(501)).replace('_', chr(34) * 2)}/>", "more than 500 attributes"),
+        ("", f'<path style="{"".join(f"a{n}:1;" for n in range(501))}" d="M0 0h1"/>', "more than 500 attributes"),
+        ("", f"<style>*{{{''.join(f'a{n}:1;' for n in range(400))}}}</style>{'<g/>' * 9000}", "style sheet that"),
+        ("", f'<path visibility="hidden" d="M0 0{"h1" * 40_000}"/>' * 2, "more than 150,000 numbers"),
+        ("", f'<path d="M0 0{"C0 9 9 9 9 0" * 20_000}"/>', "more than 100,000 points|more than 150,000 numbers"),
+        ("", f'<rect width="{"0" * 1000}1" height="1"/>', "length that cannot be read"),
+        ("", f'<g transform="{"translate(1)" * 900}"/>', "transform that cannot be read"),
+        ("", f'<svg viewBox="0 0{" " * 1000}1 1"/>', "viewBox that cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_takes_endless_time_or_memory_is_refused(before, inside, reason):
+    found = picture(before + svg(inside)).lines
+    assert isinstance(found, Rejected) and re.search(reason, found.reason), found
+
+
+def test_remarks_of_many_kinds_are_not_listed_one_by_one():
+    remarks = picture(svg(LINE + "".join(f"<e{n}/>" for n in range(99)))).remarks
+    assert len(remarks) < 35 and sum(remarks.values()) == 99 + remarks.get("fill drawn as its outline", 0)
