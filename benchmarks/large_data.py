@@ -323,8 +323,8 @@ def _settings(variant: str) -> Any:
 def _planned(data: pipeline.PreparedData, settings: Any) -> tuple[Any, pipeline.Plan]:
     from magenta_lite import models
 
-    # Codec.from_data would go through the whole set for the scale, which is 60 and does not matter here.
-    codec = models.family(settings.family).Codec(scale=60.0, n_max=250, labels=data.labels, **settings.codec)
+    # Codec.from_data would go through the whole set for the scale, which does not matter here.
+    codec = models.family(settings.family).Codec(scale=34.0, n_max=250, labels=data.labels, **settings.codec)
     return codec, pipeline.Plan(codec.lengths(data.lengths["train"]), settings.batch_size, 0, settings.buckets)
 
 
