@@ -86,7 +86,7 @@ class Process:
         Path(task.log).write_bytes(b"")
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, task), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, task), daemon="run" not in task.may)
         self._process.start()
         theirs.close()
         first = self._receive(_STARTING)
