@@ -56,7 +56,7 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
       UserError: a value is none of these, or they do not find each other in PATIENCE seconds.
     """
     where = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
-    if where is not None and not re.fullmatch(r".+:\d{1,5}", where):
+    if where is not None and not (re.fullmatch(r".+:\d{1,5}", where) and int(where.rpartition(":")[2]) < 2**16):
         raise UserError(f"--coordinator={where}: expected HOST:PORT of process 0")
     processes = _number("processes", processes, "JAX_NUM_PROCESSES")
     process = _number("process", process, "JAX_PROCESS_ID")
@@ -92,8 +92,8 @@ def _check_free(where: str) -> None:
     family = socket.AF_INET6 if both else socket.AF_INET
     try:
         socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+    except OSError as error:
+        why = error.strerror or error
         raise UserError(f"--coordinator={where}: this host cannot listen there ({why}): choose another port") from None
 
 
