@@ -5,6 +5,7 @@ SIGTERM and Ctrl-C write a checkpoint first. On several hosts, the same command 
 --coordinator=HOST:PORT --processes=COUNT --process=NUMBER, or --distributed under SLURM and on Cloud TPU.
 """
 
+import contextlib
 import math
 import signal
 import sys
@@ -40,12 +41,21 @@ _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "several hosts, as SLURM,
 
 def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = None) -> None:
     """Trains to config.num_steps, or resumes to it, or stops at SIGTERM; alone or as one of several processes."""
+    with contextlib.ExitStack() as at_end:
+        _train(config, workdir, init_from, at_end)
+
+
+def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_end: contextlib.ExitStack) -> None:
     optimizer = make_optimizer(**config.optimizer)
     data = pipeline.PreparedData(config.data.dir, config.data.build)
     codec, held = workdirs.prepare(workdir, config, data) if hosts.first() else (None, None)
+    if held:
+        at_end.enter_context(held)
     codec = workdirs.agree(codec, config, data) if hosts.several() else codec
     model = models.build(config, codec)
     checkpoints = Checkpoints(workdir, config.keep_checkpoints) if hosts.first() else None
+    if checkpoints:
+        at_end.callback(checkpoints.close)
     begun = hosts.shared(lambda: checkpoints and checkpoints.newest) is not None
     if init_from and checkpoints and not begun:
         print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
@@ -68,7 +78,9 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
         print(f"{sum(p.size for p in jax.tree.leaves(state.parameters)):,} parameters, {shown}")
         print(f"steps {start} to {stop}; batches of {config.batch_size} padded to {', '.join(map(str, plan.buckets))}")
     logs = Logs(workdir, start, stop, config.batch_size, codec.noun) if checkpoints else Silence()
-    account = Account(config.nan_limit, logs.say)
+    at_end.callback(logs.close)
+    skipped, in_a_row = hosts.shared(lambda: checkpoints and checkpoints.skipped)
+    account = Account(config.nan_limit, logs.say, (skipped, in_a_row))
     signals = _signals()
     pending: Any = None
 
@@ -81,6 +93,10 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
             logs.step()
         return account.stop if hosts.several() else bool(signals)
 
+    def save() -> None:
+        if checkpoints:
+            checkpoints.save(state, account.skipped)
+
     def evaluate(step: int) -> None:
         batches = pipeline.evaluation_batches(
             data, "valid", codec.excerpt, lengths["valid"], config.batch_size, plan.buckets, part
@@ -88,7 +104,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
         metrics = steps.evaluate(state.parameters, batches)
         if bad := next((name for name, value in sorted(metrics.items()) if not math.isfinite(value)), None):
             raise NotFinite(f"{bad} of the valid split is not finite at step {step}")
-        best = checkpoints is not None and checkpoints.save_best(state, metrics)
+        best = checkpoints is not None and checkpoints.save_best(state, metrics["loss"], account.skipped)
         logs.evaluation("valid", step, metrics, best=best)
 
     try:
@@ -100,7 +116,7 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
         batches = pipeline.training_batches(data, codec.encode, plan, start, stop, part)
         for step, batch in enumerate(batches, start + 1):
             if settle():
-                checkpoints and checkpoints.save(state)
+                save()
                 logs.say(f"stopped by a signal after step {step - 1}; the same command resumes there")
                 break
             state, sums = steps.train(state, batch, stopping=bool(signals))
@@ -110,19 +126,13 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
                 logs.train(step, account.settle())
             if step % config.save_every == 0 or step == stop:
                 settle()
-                checkpoints and checkpoints.save(state)
+                save()
             if (step % config.evaluate_every == 0 or step == stop) and not settle():
                 evaluate(step)
     except NotFinite as error:
         good = checkpoints and checkpoints.newest
         kept = "there is no checkpoint yet" if good is None else f"the last good checkpoint is of step {good}"
         raise UserError(f"{error}; {kept}") from None
-    finally:
-        if checkpoints:
-            checkpoints.close()
-        logs.close()
-        if held:
-            held.close()
 
 
 def _signals() -> dict[int, float]:

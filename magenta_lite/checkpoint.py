@@ -8,18 +8,23 @@ used: a run goes back to the newest checkpoint that can, in either folder, and s
 
 import hashlib
 import importlib.metadata
+import json
+import logging
+import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
+from absl import logging as orbax_logging
 from flax import nnx
 
 from magenta_lite.errors import UserError
-from magenta_lite.training import State, on_host
+from magenta_lite.training import NotFinite, State, on_host
 
 VERSION = importlib.metadata.version("magenta_lite")
 
@@ -29,18 +34,21 @@ class Unreadable(Exception):
 
 
 class Checkpoints:
-    """Those of one workdir, for one process to write."""
+    """Those of one workdir, for one process to write.
+
+    best_loss: of the best one, infinite without one. skipped: how many steps had been skipped where `restore` found the
+    run, in all and in a row.
+    """
 
     def __init__(self, workdir: Path, keep: int = 3):
-        logging.set_verbosity(logging.FATAL)  # orbax tells of every step it takes, and of errors that are raised too
+        _hush()
         self.workdir = Path(workdir).absolute()
-        self._last = _manager(self.workdir / "checkpoints", max_to_keep=keep)
-        self._best = _manager(
-            self.workdir / "best", max_to_keep=1, best_fn=lambda metrics: metrics["loss"], best_mode="min"
-        )
-        best = self._best.best_step()
-        # Kept here: orbax knows the metrics of a save in the background only once it is written.
-        self.best_loss = float("inf") if best is None else float(self._best.metrics(best)["loss"])
+        self.skipped = (0, 0)
+        try:
+            self._last, self._best = _manager(self.workdir / "checkpoints", keep), _manager(self.workdir / "best", 1)
+        except OSError as error:
+            raise UserError(f"no checkpoints can be written in {self.workdir} ({_reason(error)})") from None
+        self.best_loss = _best_loss(self.workdir)
 
     @property
     def newest(self) -> int | None:
@@ -48,40 +56,42 @@ class Checkpoints:
         found = _newest_first(self.workdir)
         return int(found[0].name) if found else None
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, skipped: tuple[int, int] = (0, 0)) -> None:
         """Copies the state, then writes it in the background; nothing to do where that step is there already.
 
         Raises:
           UserError: this one, or the one before it, cannot be written.
+          NotFinite: the parameters are not; nothing is written.
         """
-        self._write(self._last, state)
+        if int(on_host(state.step)) not in self._last.all_steps():
+            self._write(self._last, state, {"skipped": skipped})
 
-    def save_best(self, state: State, metrics: dict[str, float]) -> bool:
-        """Writes the state if metrics["loss"] is the lowest yet, and waits for it; says whether it was.
+    def save_best(self, state: State, loss: float, skipped: tuple[int, int] = (0, 0)) -> bool:
+        """Writes the state if the loss is the lowest yet, and waits for it; says whether it was.
 
         Raises:
           UserError: it cannot be written.
+          NotFinite: the parameters are not; nothing is written.
         """
-        if not metrics["loss"] < self.best_loss:
+        if not loss < self.best_loss:
             return False
-        # Forced: after an interruption the best step may lie beyond the one that was resumed.
-        self._write(self._best, state, metrics={"loss": metrics["loss"]}, force=True)
+        self._write(self._best, state, {"skipped": skipped, "loss": loss})
         self._finish(self._best)
-        self.best_loss = metrics["loss"]
+        self.best_loss = loss
         return True
 
-    def _write(self, manager: ocp.CheckpointManager, state: State, **more: Any) -> None:
+    def _write(self, manager: ocp.CheckpointManager, state: State, facts: dict[str, Any]) -> None:
         host = on_host(state)
-        step = int(host.step)
-        if step in manager.all_steps() and "force" not in more:
-            return
-        self._finish(manager)
         items = {"parameters": _pure(host.parameters), "training": _training(host)}
-        about = {"version": VERSION, "sha256": {name: _checksum(item) for name, item in items.items()}}
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(items)):
+            raise NotFinite(f"a parameter or a moment of the optimizer is not finite at step {host.step}")
+        self._finish(manager)
+        about = _sealed(facts | {"version": VERSION, "sha256": {name: _checksum(item) for name, item in items.items()}})
         saves = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-        self._latest = Path(str(manager.directory)) / str(step)
+        self._latest = Path(str(manager.directory)) / str(host.step)
         try:
-            manager.save(step, args=ocp.args.Composite(**saves, about=ocp.args.JsonSave(about)), **more)
+            # Forced: orbax would pass over a step before the latest without a word.
+            manager.save(int(host.step), args=ocp.args.Composite(**saves, about=ocp.args.JsonSave(about)), force=True)
         except Exception as error:
             raise self._unwritten(error) from None
 
@@ -104,14 +114,17 @@ class Checkpoints:
     def restore(self, like: State) -> State:
         """The newest state that can be read; `like` has its structure and shapes.
 
-        Those that cannot be read are moved to `unreadable/`, and each is told of.
+        Newer ones that cannot be read are moved to `unreadable/`, and so is the best one; each is told of.
 
         Raises:
           UserError: none can be read; nothing is moved then.
         """
         like = on_host(like)
         bad: list[tuple[Path, Unreadable]] = []
+        found: tuple[Path, State] | None = None
         for folder in _newest_first(self.workdir):
+            if found and folder.parent.name != "best":
+                continue  # older, and not to be sampled from unless asked for
             try:
                 about = _about(folder)
                 parameters = _read(folder, "parameters", _pure(like.parameters), about)
@@ -119,18 +132,22 @@ class Checkpoints:
             except Unreadable as error:
                 bad.append((folder, error))
                 continue
-            for other, reason in bad:
-                print(f"the checkpoint {other} {reason}: it is set aside in {_set_aside(self.workdir, other)}")
-            if bad:
-                print(f"going on from the checkpoint {folder}")
-                self._last.reload()
-                self._best.reload()
-            return State(
-                _like(like.parameters, parameters), _like(like.optimizer, training["optimizer"]), training["step"]
-            )
-        worst, why = bad[0]
-        others = f", and {len(bad) - 1} older cannot be used either" if len(bad) > 1 else ""
-        raise UserError(f"the checkpoint {worst} {why}{others}: choose another --workdir, or delete this one")
+            if not found:
+                state = _like(like.parameters, parameters), _like(like.optimizer, training["optimizer"])
+                found = folder, State(*state, training["step"])
+                self.skipped = tuple(about["skipped"])
+        if not found:
+            worst, why = bad[0]
+            others = f", and {len(bad) - 1} older cannot be used either" if len(bad) > 1 else ""
+            raise UserError(f"the checkpoint {worst} {why}{others}: choose another --workdir, or delete this one")
+        for other, reason in bad:
+            print(f"the checkpoint {other} {reason}: it is set aside in {_set_aside(self.workdir, other)}")
+        if bad:
+            print(f"going on from the checkpoint {found[0]}")
+            self._last.reload()
+            self._best.reload()
+            self.best_loss = _best_loss(self.workdir)
+        return found[1]
 
     def close(self) -> None:
         """Waits until all is written.
@@ -144,15 +161,15 @@ class Checkpoints:
 
 
 def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
-    """Sets the model's parameters from a workdir's checkpoint and returns its step.
+    """Sets the model's parameters, or their shapes, from a workdir's checkpoint and returns its step.
 
     which: "best", "last" or a step's number.
 
     Raises:
       UserError: no such checkpoint, one that cannot be read, or one of a model of other shapes.
     """
-    logging.set_verbosity(logging.FATAL)
-    if which not in ("best", "last") and not which.isdigit():
+    _hush()
+    if which not in ("best", "last") and not _is_step(which):
         raise UserError(f"--checkpoint={which}: expected best, last or the number of a step")
     folder = Path(workdir).absolute() / ("best" if which == "best" else "checkpoints")
     steps = _steps(folder)
@@ -167,30 +184,52 @@ def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
         restored = _read(folder, "parameters", _pure(state), _about(folder))
     except Unreadable as error:
         raise UserError(f"the checkpoint {folder} {error}: name another --checkpoint") from None
-    nnx.update(model, _like(state, restored))
+    nnx.update(model, _like(state, jax.tree.map(jnp.asarray, restored)))
     return step
 
 
-def _manager(folder: Path, **options: Any) -> ocp.CheckpointManager:
+def _hush() -> None:
+    """Orbax tells of every step it takes, and of errors that are raised too; here they are told in one line."""
+    orbax_logging.set_verbosity(orbax_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    usual = sys.unraisablehook
+
+    def heard(unraisable: Any) -> None:
+        # Where it meets damage, orbax ends the event loop that threads still answer to.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    heard.hushed = True  # type: ignore[attr-defined]
+    if not hasattr(usual, "hushed"):
+        sys.unraisablehook = heard
+
+
+def _manager(folder: Path, keep: int) -> ocp.CheckpointManager:
     folder.mkdir(parents=True, exist_ok=True)
     return ocp.CheckpointManager(
         folder,
         options=ocp.CheckpointManagerOptions(
             create=False,
             cleanup_tmp_directories=True,
-            # This process alone writes, whatever others take part in the run.
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=jax.process_index(),
-                active_processes={jax.process_index()},
-                barrier_sync_key_prefix=folder.name,
-            ),
-            **options,
+            lightweight_initialize=True,  # reads nothing that may be damaged
+            preservation_policy=ocp.checkpoint_managers.LatestN(keep),
+            multiprocessing_options=_alone(folder.name),
         ),
     )
 
 
+def _alone(name: str) -> ocp.options.MultiprocessingOptions:
+    """This process reads and writes, and waits for no other one, whatever others take part in the run."""
+    here = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here}, barrier_sync_key_prefix=name)
+
+
 def _steps(folder: Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+    return sorted(int(path.name) for path in folder.glob("*") if _is_step(path.name) and path.is_dir())
+
+
+def _is_step(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= 10 and str(int(name)) == name
 
 
 def _newest_first(workdir: Path) -> list[Path]:
@@ -199,40 +238,71 @@ def _newest_first(workdir: Path) -> list[Path]:
     return [workdir / name / str(step) for step, name in sorted(found, reverse=True)]
 
 
+def _best_loss(workdir: Path) -> float:
+    """The loss of the newest in `best/`, which is the lowest; infinite where there is none, or it is damaged."""
+    steps = _steps(workdir / "best")
+    try:
+        return float(_about(workdir / "best" / str(steps[-1]))["loss"])
+    except (IndexError, KeyError, Unreadable):
+        return math.inf
+
+
 def _set_aside(workdir: Path, folder: Path) -> Path:
     """Moves a checkpoint out of the way, and tells where to."""
     number = 0
     while (target := workdir / "unreadable" / f"{folder.parent.name}-{folder.name}-{number}").exists():
         number += 1
-    target.parent.mkdir(exist_ok=True)
-    return folder.rename(target)
+    try:
+        target.parent.mkdir(exist_ok=True)
+        return folder.rename(target)
+    except OSError as error:
+        raise UserError(f"the checkpoint {folder} cannot be read, nor moved to {target} ({error.strerror})") from None
+
+
+def _sealed(about: dict[str, Any]) -> dict[str, Any]:
+    """The same, with a checksum of itself."""
+    about = {name: value for name, value in about.items() if name != "seal"}
+    return about | {"seal": hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """The version and checksums of a checkpoint; raises Unreadable."""
+    """The version, checksums and facts of a checkpoint; raises Unreadable."""
     try:
-        about = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "about")
-        return {"version": str(about["version"]), "sha256": dict(about["sha256"])}
+        about = json.loads((folder / "about" / "metadata").read_bytes())
+        whole = isinstance(about, dict) and _sealed(about) == about
+        reason = "" if whole else ": they do not agree with their own"
     except Exception as error:
-        raise Unreadable(f"cannot be read (its checksums are missing or damaged: {_reason(error)})") from None
+        whole, reason = False, f": {_reason(error)}"
+    if whole:
+        return about
+    try:
+        older = "about" not in json.loads((folder / "_CHECKPOINT_METADATA").read_bytes())["item_handlers"]
+    except Exception:
+        older = False
+    if older:
+        raise Unreadable(f"has no checksums: an older version wrote it, and this is magenta_lite {VERSION}")
+    raise Unreadable(f"cannot be read (its checksums are missing or damaged{reason})")
 
 
 def _read(folder: Path, item: str, wanted: Any, about: dict[str, Any]) -> Any:
     """An item of a checkpoint, in the structure and shapes of `wanted`; raises Unreadable."""
-    checkpointer = ocp.StandardCheckpointer()
-    try:
-        stored = checkpointer.metadata(folder / item).item_metadata.tree
-        theirs = _shapes(stored)
-    except Exception as error:
-        raise Unreadable(f"cannot be read ({_reason(error)})") from None
-    if different := next(_differences(_shapes(wanted), theirs), None):
-        other = about["version"] != VERSION
-        written = f" (magenta_lite {about['version']} wrote it, this is {VERSION})" if other else ""
-        raise Unreadable(f"is of another model{written}: {different}")
-    try:
-        restored = checkpointer.restore(folder / item, wanted)
-    except Exception as error:
-        raise Unreadable(f"cannot be read ({_reason(error)})") from None
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone(folder.name)) as checkpointer:
+        try:
+            described = checkpointer.metadata(folder / item).item_metadata
+            theirs = _shapes(described.tree) if described else None
+        except Exception as error:
+            raise Unreadable(f"cannot be read (its {item}: {_reason(error)})") from None
+        if theirs is None:
+            raise Unreadable(f"cannot be read (its {item}: files are missing or damaged)")
+        if different := list(_differences(_shapes(wanted), theirs)):
+            other = about["version"] != VERSION
+            written = f" (magenta_lite {about['version']} wrote it, this is {VERSION})" if other else ""
+            more = f", and {len(different) - 1} more" if len(different) > 1 else ""
+            raise Unreadable(f"is of another model{written}: {different[0]}{more}")
+        try:
+            restored = checkpointer.restore(folder / item, wanted)
+        except Exception as error:
+            raise Unreadable(f"cannot be read (its {item}: {_reason(error)})") from None
     if _checksum(restored) != about["sha256"].get(item):
         raise Unreadable(f"is damaged: its {item} are not what was written")
     return restored
@@ -255,14 +325,16 @@ def _differences(ours: dict[str, str], theirs: dict[str, str]) -> Iterator[str]:
 
 def _shapes(tree: Any) -> dict[str, str]:
     return {
-        "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path): str(
-            tuple(leaf.shape)
-        )
+        "/".join(
+            str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path
+        ): f"{np.dtype(leaf.dtype)} {tuple(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 

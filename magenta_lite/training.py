@@ -211,13 +211,16 @@ class NotFinite(Exception):
 class Account:
     """What the steps since the last line of the log came to, and how many were skipped.
 
-    stop: whether a host has voted to stop. skipped: steps skipped in all.
+    stop: whether a host has voted to stop. skipped: steps skipped in all, and in a row until now.
     """
 
-    def __init__(self, nan_limit: int, tell: Callable[[str], None]):
-        """nan_limit: as many skipped steps in a row are too many. tell: takes a line about a skipped step."""
-        self.stop, self.skipped = False, 0
-        self._in_a_row, self._limit, self._tell = 0, nan_limit, tell
+    def __init__(self, nan_limit: int, tell: Callable[[str], None], skipped: tuple[int, int] = (0, 0)):
+        """nan_limit: as many skipped steps in a row are too many. tell: takes a line about a skipped step.
+
+        skipped: where the run is resumed, so that an interruption changes no count.
+        """
+        self.stop, self.skipped = False, skipped
+        self._limit, self._tell = nan_limit, tell
         self._sums: Sums = {}
 
     def take(self, step: int, sums: dict[str, jax.Array]) -> None:
@@ -233,20 +236,20 @@ class Account:
             if bad := not_finite(values):
                 raise NotFinite(f"{bad} is not finite at step {step}")
             add(self._sums, values)
-            self._in_a_row = 0
+            self.skipped = self.skipped[0], 0
             return
-        self.skipped, self._in_a_row = self.skipped + 1, self._in_a_row + 1
-        self._tell(f"step {step} is skipped: its loss or gradient is not finite (skipped in all: {self.skipped})")
-        if self._in_a_row == self._limit:
+        in_all, in_a_row = self.skipped = self.skipped[0] + 1, self.skipped[1] + 1
+        self._tell(f"step {step} is skipped: its loss or gradient is not finite (skipped in all: {in_all})")
+        if in_a_row >= self._limit:
             raise NotFinite(
-                f"loss or gradient is not finite at step {step}, nor at {self._limit - 1} before it (config.nan_limit)"
+                f"loss or gradient is not finite at step {step}, nor at {in_a_row - 1} before it (config.nan_limit)"
             )
 
     def settle(self) -> dict[str, float]:
         """The means since the last call."""
         metrics = ratios(self._sums)
         self._sums = {}
-        return metrics | ({"skipped_steps": self.skipped} if self.skipped else {})
+        return metrics | ({"skipped_steps": self.skipped[0]} if self.skipped[0] else {})
 
 
 def on_host(tree: Any) -> Any:

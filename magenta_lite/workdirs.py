@@ -1,11 +1,15 @@
 """The folder of a run: config.json, codec.json, examples.npz, checkpoints, logs. All later work reads it alone."""
 
+import contextlib
 import dataclasses
 import inspect
+import io
+import math
 import os
 import platform
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +44,8 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
         held = lock(workdir)
         codec = load_codec(workdir, config)
         models.check(config, codec)
-        configs.save(config, workdir / "config.json")
+        with _writing(workdir):
+            configs.save(config, workdir / "config.json")
         return codec, held
     codec_class = models.family(config.family).Codec
     options = config.codec.to_dict()
@@ -56,7 +61,7 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
         raise UserError(f"{config.data.dir} has no valid split with an example that config.codec takes")
     for what, count in touched.items():
         print(f"{what}: {count}")
-    try:
+    with _writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         held = lock(workdir)
         if (workdir / "config.json").exists():
@@ -66,9 +71,17 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
         configs.write_json(dataclasses.asdict(codec), workdir / "codec.json")
         # Last: a workdir with a config is whole.
         configs.save(config, workdir / "config.json")
-    except OSError as error:
-        raise UserError(f"--workdir={workdir} cannot be written ({error.strerror}): choose another one") from None
     return codec, held
+
+
+@contextlib.contextmanager
+def _writing(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir} cannot be written ({error.strerror}): make room, or choose another one"
+        ) from None
 
 
 def agree(codec: Any, config: ConfigDict, data: PreparedData) -> Any:
@@ -97,7 +110,8 @@ def lock(workdir: Path) -> IO[str] | None:
         import fcntl
     except ImportError:  # not on Windows
         return None
-    file = open(workdir / ".lock", "a+")  # noqa: SIM115  (held as long as the process lives)
+    with _writing(workdir):
+        file = open(workdir / ".lock", "a+")  # noqa: SIM115  (held as long as the process lives)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -105,10 +119,11 @@ def lock(workdir: Path) -> IO[str] | None:
         owner = file.read(200).strip() or "another process"
         file.close()
         raise UserError(f"{workdir} is being trained by {owner}: choose another --workdir, or stop that one") from None
-    file.seek(0)
-    file.truncate()
-    file.write(f"process {os.getpid()} on {platform.node()}")
-    file.flush()
+    except OSError as error:
+        print(f"{workdir} cannot be locked here ({error.strerror}): see to it that no second process trains in it")
+    with contextlib.suppress(OSError):  # a full disk; the lock holds without it
+        file.truncate(0)
+        os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
     return file
 
 
@@ -118,11 +133,23 @@ def load_codec(workdir: Path, config: ConfigDict) -> Any:
     Raises:
       UserError: codec.json is missing or is not of this family.
     """
-    fields = configs.read_json(workdir / "codec.json")
+    path, codec = workdir / "codec.json", models.family(config.family).Codec
+    fields = configs.read_json(path)
+    if isinstance(fields, dict):
+        ours = {field.name for field in dataclasses.fields(codec)}
+        needed = {field.name for field in dataclasses.fields(codec) if _has_no_default(field)}
+        different = [f"{name} is unknown here" for name in sorted(fields.keys() - ours)]
+        different += [f"{name} is missing there" for name in sorted(needed - fields.keys())]
+        if different:
+            raise UserError(f"{path} is of another version of magenta_lite: {', '.join(different)}")
     try:
-        return models.family(config.family).Codec(**fields)
+        return codec(**fields)
     except (TypeError, UserError) as error:
-        raise UserError(f"{workdir / 'codec.json'} is no codec of {config.family} ({error})") from None
+        raise UserError(f"{path} is no codec of {config.family} ({error})") from None
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def data_digest(workdir: Path) -> str | None:
@@ -149,17 +176,48 @@ def examples(workdir: Path) -> list[dict[str, Any]]:
     """The examples that the workdir keeps, as its data set stored them.
 
     Raises:
-      UserError: examples.npz is missing or damaged.
+      UserError: examples.npz is missing or damaged, or holds what no example does: objects, numbers that are not
+        finite, or far more than it is large.
     """
-    found: dict[str, dict[str, Any]] = {}
+    path, found = workdir / "examples.npz", dict[str, dict[str, Any]]()
     try:
-        with np.load(workdir / "examples.npz") as arrays:
-            for key in arrays.files:
-                number, name = key.split("/", 1)
-                value = arrays[key]
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED:
+                raise ValueError(f"it unpacks to more than {_MOST_UNPACKED:,} bytes")
+            for member in archive.infolist():
+                number, name = member.filename.removesuffix(".npy").split("/", 1)
+                value = _array(archive.read(member))
                 found.setdefault(number, {})[name] = value.item() if value.ndim == 0 else value
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(
-            f"{workdir / 'examples.npz'} cannot be read ({error}): give --input or --data_dir instead"
-        ) from None
+    except _DAMAGE as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} cannot be read ({reason}): give --input or --data_dir instead") from None
     return [found[number] for number in sorted(found)]
+
+
+_MOST_UNPACKED = 256 << 20
+_DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    SyntaxError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+)
+_DAMAGE += (zipfile.BadZipFile, zlib.error)
+
+
+def _array(content: bytes) -> np.ndarray:
+    """An array of numbers or texts from the content of an .npy; raises ValueError where it is none."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    # numpy would make room for what the header claims before it finds that it is not there.
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell() or dtype.kind not in "biufUS":
+        raise ValueError(f"an array of {dtype} with the shape {shape} that is not there")
+    value = np.load(io.BytesIO(content), allow_pickle=False)
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise ValueError("numbers that are not finite")
+    return value

@@ -158,7 +158,10 @@ def test_not_a_number_stops_the_run(toy, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line(argument, expected, toy, tmp_path):
-    done = run("train.py", *flags(tmp_path / "run", toy), argument)
+    words = flags(tmp_path / "run", toy)
+    if argument.startswith("--config="):
+        words = words[1:]
+    done = run("train.py", *words, argument)
     assert done.returncode == 2
     assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -166,18 +169,18 @@ def test_a_mistake_is_one_line(argument, expected, toy, tmp_path):
 
 
 def test_best_is_announced_only_where_it_is_kept(tmp_path):
-    """Two saves in a row, and one at an earlier step, as after an interruption."""
+    """Two saves in a row, so that the first may still be in the background when the second is judged."""
     import jax.numpy as jnp
 
     from magenta_lite.checkpoint import Checkpoints
     from magenta_lite.training import State
 
     checkpoints = Checkpoints(tmp_path)
-    for step, loss, lower in ((5, 3.0, True), (6, 2.0, True), (7, 2.5, False), (4, 1.0, True)):
+    for step, loss, lower in ((5, 3.0, True), (6, 2.0, True), (7, 2.5, False), (8, 1.0, True)):
         state = State({"x": jnp.full(3, loss)}, {"y": jnp.zeros(2)}, jnp.int32(step))
-        assert checkpoints.save_best(state, {"loss": loss}) == lower
+        assert checkpoints.save_best(state, loss) == lower
     checkpoints.close()
-    assert [int(path.name) for path in (tmp_path / "best").iterdir()] == [4]
+    assert [int(path.name) for path in (tmp_path / "best").iterdir()] == [8]
     assert Checkpoints(tmp_path).best_loss == 1.0
 
 
