@@ -27,7 +27,7 @@ TOLERANCE = 0.05  # of curves flattened, in 1/255 of the drawing's longer side
 
 _MOST_ELEMENTS = svg_tree.MOST_ELEMENTS  # that a file may come to by using some of them again
 _MOST_CURVES = 50_000
-_MOST_TOKENS = 150_000  # numbers and commands of paths, and shapes, whether they are seen or not
+_MOST_TOKENS = 175_000  # numbers and commands of paths, and shapes, whether they are seen or not
 _MOST_REMARKS = 30  # of different kinds
 _LONGEST = 1_000  # letters of an attribute that is read each time that its element is used
 _LONGEST_TRANSFORM = 10_000

@@ -98,7 +98,8 @@ def bombs() -> list[tuple[str, tuple[str, bytes]]]:
         "closes": f'<path d="M0 0L1 1{"z" * 7 * million}"/>',
         "lines": f'<path d="M0 0{"h1" * 3 * million}"/>',
         "arcs": f'<path d="M0 0{"a9 9 0 0 1 1 1" * 400_000}"/>',
-        "arcs-up-to-the-limit": f'<path d="M0 0{"a9 9 0 0 1 1 1" * 40_000}"/>',
+        "arcs-up-to-the-limit": f'<path d="M0 0{"a9 9 0 0 1 1 1" * 21_000}"/>',
+        "cubics-up-to-the-limit": f'<path d="M0 0{"c0 9 9 9 9 1" * 24_000}"/>',
         "hidden-paths": f'<path visibility="hidden" d="M0 0{"h1" * 90_000}"/>' * 30,
         "points": f'<polyline points="{"1 " * 3 * million}"/>',
         "long-number": f'<path d="M0 0L{"9" * 7 * million} 1"/>',
@@ -169,7 +170,7 @@ def test_bombs(tmp_path):
 
 REASONS = {
     "arc-flags-of-two.svg": "path data that cannot be read",
-    "closes.svgz": "more than 150,000 numbers",
+    "closes.svgz": "more than 175,000 numbers",
     "codec-of-python.svg": "encoding that is not read",
     "comments-without-end.svgz": "nothing visible is drawn",
     "file-of-the-system.svg": "entities that could grow or lead elsewhere",
