@@ -62,6 +62,8 @@ def from_flags(argv: list[str]) -> ConfigDict:
         raise UserError(f"--config: {_recipe_error(argv)}") from None
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+    if not isinstance(_CONFIG.value, ConfigDict):
+        raise UserError(f"--config: {_recipe_error(argv)}")
     _check(_CONFIG.value)
     return _CONFIG.value
 
@@ -92,6 +94,9 @@ _COUNTS = {
     "seed": (0, 2**31 - 1),
 }
 """The least and the most of each."""
+
+_OPTIMIZER = ("learning_rate", "min_learning_rate", "decay_rate", "clip_value", "clip_norm")
+"""What every optimizer is told."""
 
 
 def _check(config: ConfigDict, whole: bool = True) -> None:
@@ -124,6 +129,8 @@ def _check(config: ConfigDict, whole: bool = True) -> None:
         raise UserError(
             f"config.data.build={config.data.build}: expected a command, with {{dir}} and {{classes}} in it"
         )
+    if missing := [field for field in _OPTIMIZER if field not in config.optimizer]:
+        raise UserError(f"config.optimizer.{missing[0]} is missing")
     for field, value in config.optimizer.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"config.optimizer.{field}={value!r}: expected a number")

@@ -16,11 +16,12 @@ from pathlib import Path
 import config_mutations
 import numpy as np
 import pytest
-from harness import survive
+from harness import Reader, survive
 
 from magenta_lite.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
+WORST = Path(__file__).parent / "worst" / "config"
 CONFIGS = ("sketch_rnn", "performance_rnn", "music_vae")
 
 
@@ -154,6 +155,38 @@ def test_every_variant_is_taken(recipes, tmp_path):
     )
     print(outcome)
     assert not outcome.failures and outcome.taken == len(words), str(outcome)
+
+
+def test_files_that_are_no_recipes(recipes, tmp_path):
+    paths = config_mutations.write_recipes(tmp_path, sorted({name.partition(":")[0] for name in recipes}))
+    data = {Path(name.partition(":")[0]).stem: f"--config.data.dir={data}" for name, (_, data) in recipes.items()}
+    words = [(path, ["train.py", f"--config={path}", f"--workdir={tmp_path / 'run'}"]) for path in paths]
+    words += [
+        (name, [*line, data[Path(name).stem.rpartition("_")[0]]])
+        for name, line in words[len(config_mutations.RECIPES) :]
+    ]
+    outcome = survive(functools.partial(could_train, str(tmp_path)), words, out=tmp_path, reads=None, before=start)
+    print(outcome)
+    assert not outcome.failures and outcome.refused.total() > 0.7 * outcome.inputs, str(outcome)
+
+
+@pytest.fixture(scope="module")
+def command_line(tmp_path_factory):
+    """The process that reads command lines, and the folder that it may write to."""
+    out = tmp_path_factory.mktemp("out")
+    with Reader(functools.partial(could_train, str(out)), out=out, reads=None, before=start) as reader:
+        yield reader, out
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in WORST.glob("*.json")))
+def test_the_worst_are_refused_with_their_reason(name, recipes, command_line):
+    reader, out = command_line
+    worst = json.loads((WORST / f"{name}.json").read_text())
+    recipe, _, variant = worst["recipe"].partition(":")
+    named = f"{REPOSITORY / 'configs' / recipe}.py:{variant}"
+    words = ["train.py", f"--config={named}", f"--workdir={out / 'run'}", f"--config.data.dir={recipes[named][1]}"]
+    refused = reader.check([*words, *worst["words"]], name).refused
+    assert refused and worst["says"] in refused
 
 
 def test_command_lines_of_train(recipes, times, tmp_path):

@@ -27,6 +27,9 @@ Arrays = dict[str, NDArray]
 LONGEST_NOTE = 5.0
 """Seconds after which a sampled note ends, as in the original: an open note never hangs."""
 
+MOST_EVENTS = 1 << 18
+"""Of a crop; the longest piece of MAESTRO has about half as many."""
+
 MOST_PARTS = 500
 """Values of a control over a piece."""
 
@@ -75,6 +78,7 @@ class Codec:
             ("max_duration", 1 <= self.max_duration <= 10_000, "1 to 10000 steps"),
             ("velocity_bins", 0 <= self.velocity_bins <= 127, "0 (none) to 127"),
             ("crop", self.crop >= 2, "at least 2 events, of which the first is only read"),
+            ("crop", self.crop <= MOST_EVENTS, f"at most {MOST_EVENTS} events"),
             ("transpose", 0 <= self.transpose <= 64, "0 to 64 semitones"),
             ("stretch", 0 <= self.stretch < 1, "a share in 0..1, 1 left out"),
         ):
