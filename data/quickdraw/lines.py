@@ -125,12 +125,12 @@ def write(
     """Writes a portion's records, of these labels; borders: where valid and test begin."""
     spelled = {spaced(label): label for label in labels}
     with Portion(folder, Drawings.columns(), labels) as out:
-        for file, number, row, label, key in _lines(wanted, portion):
+        for name, number, row, label, key in _lines(wanted, portion):
             if key is None:
                 continue
             label = spelled.get(spaced(label), "")  # none, where the line is no drawing
             split = SPLITS[bisect.bisect_right(borders, splits.place(key))]
-            item = Item(file.name, f"line {number}", label, f"{label}/{key}", _strokes(wanted, row))
+            item = Item(name, f"line {number}", label, f"{label}/{key}", _strokes(wanted, row))
             out.add(split, item, item.content if isinstance(item.content, Rejected) else Drawings.record(item))
 
 
@@ -150,17 +150,18 @@ def spaced(name: str) -> str:
 
 def _lines(
     wanted: Wanted, portion: Sequence[Part]
-) -> Iterator[tuple[Member, int, dict[str, Any] | Rejected, str, str | None]]:
+) -> Iterator[tuple[str, int, dict[str, Any] | Rejected, str, str | None]]:
     """File, number, row, label and key of every line of a portion; no key where its class was not asked for."""
     asked = None if wanted.classes is None else {spaced(name) for name in wanted.classes}
     with opened_archives([part.file for part in portion]) as archives:
         for part in portion:
+            name, stem = part.file.name, part.file.stem
             for number, text in texts(part, archives):
                 row = ndjson.parse(text)
                 word = None if isinstance(row, Rejected) else ndjson.word(row)
-                label = plain(word or "") or part.file.stem
+                label = plain(word or "") or stem
                 foreign = asked is not None and not isinstance(row, Rejected) and spaced(label) not in asked
-                yield part.file, number, row, label, None if foreign else key_of(row, part.file.name, number)
+                yield name, number, row, label, None if foreign else key_of(row, name, number)
 
 
 def _strokes(wanted: Wanted, row: dict[str, Any] | Rejected) -> NDArray[np.float32] | Rejected:
