@@ -23,7 +23,7 @@ from magenta_lite import watch
 from magenta_lite.errors import UserError
 
 SILENCE = 30
-"""Seconds after which a host that does not answer counts as gone. One whose process ends is missed at once."""
+"""Seconds after which a host that does not answer counts as gone. One whose process ends is often missed at once."""
 
 PATIENCE = 60
 """Seconds that the processes of a run wait for each other at its start."""

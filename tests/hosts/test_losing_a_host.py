@@ -1,0 +1,254 @@
+"""What ends one of several processes ends the other, soon, with one line, and both go on from the last checkpoint."""
+
+import itertools
+import json
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from frame import flags
+from processes import ROOT, STEPS, environment, free_port, small, started, until
+
+from magenta_lite import hosts, watch
+from magenta_lite.sampler import Sampler
+
+BUSY = 60
+"""Seconds more than stated that a machine that is busy with other tests may take."""
+
+PACED = str(ROOT / "tests/hosts/paced.py")
+
+
+def losses(workdir):
+    """{step: every loss that was logged for it}: the steps behind a checkpoint are taken again."""
+    found = {}
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["split"] == "train":
+            found.setdefault(row["step"], []).append(row["loss"])
+    return found
+
+
+def assert_as_straight(workdir, straight):
+    expected = {step: loss for step, (loss,) in losses(straight).items()}
+    found = losses(workdir)
+    assert found.keys() == expected.keys()
+    for step, several in found.items():
+        np.testing.assert_allclose(several, expected[step], rtol=1e-5, err_msg=f"step {step}")
+
+
+def newest(workdir):
+    return max(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+class Pair:
+    """Two processes that are held at points of HELD, or not."""
+
+    def __init__(self, workdir, data, at=(), envs=({}, {}), words=None, fields=({}, {})):
+        self.held = workdir.with_name(f"{workdir.name}-held-{time.monotonic_ns()}")
+        self.held.mkdir(parents=True)
+        for point in at:
+            (self.held / point).touch()
+        where = [f"--coordinator=127.0.0.1:{free_port()}", "--processes=2"]
+        commands = [
+            [
+                PACED,
+                *flags(workdir, data, **small(), **fields[number]),
+                *(where if words is None else words),
+                f"--process={number}",
+            ]
+            for number in (0, 1)
+        ]
+        self.started = started(commands, self.held / "logs", [environment(2, HELD=str(self.held), **e) for e in envs])
+
+    def __enter__(self):
+        self.processes = self.started.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.started.__exit__(*error)
+
+    def __getitem__(self, number):
+        return self.processes[number]
+
+    def come(self, point, *numbers):
+        """Waits until the processes are held there."""
+        who = numbers or (0, 1)
+        until(lambda: all((self.held / f"{point}.{n}").exists() for n in who), *self.processes)
+
+    def release(self, point):
+        (self.held / point).unlink()
+
+    def ends(self, number, within):
+        """(exit status, last line, seconds) of a process that has to end by itself, all of it."""
+        began = time.monotonic()
+        status = self[number].wait(within)
+        seconds = time.monotonic() - began
+        assert self[number].alive() == []
+        return status, self[number].last, seconds
+
+
+def slurm(number, port):
+    """What JAX reads of SLURM, of a job that meets at the port: 61440 + SLURM_JOB_ID % 4096."""
+    return {
+        "SLURM_JOB_ID": str(port),
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(number),
+        "SLURM_LOCALID": "0",
+        "JAX_COORDINATOR_PORT": str(port),
+    }
+
+
+def test_devices_and_hosts_come_and_go(toy, straight, tmp_path):
+    """Four devices of one process, two hosts, of which one is told to stop, two of which one is killed, one device."""
+    workdir = tmp_path / "run"
+    with started([["train.py", *flags(workdir, toy, **small(num_steps=5))]], tmp_path / "four", [environment(4)]) as (
+        process,
+    ):
+        assert process.wait() == 0, process.output
+        assert "4 device(s)" in process.output
+
+    port = free_port()
+    with Pair(workdir, toy, ["step-9"], [slurm(n, port) for n in (0, 1)], ["--distributed"]) as pair:
+        pair.come("step-9")
+        pair[1].signal(signal.SIGTERM, "parent")
+        pair.come("told", 1)
+        pair.release("step-9")
+        assert [pair[n].wait() for n in (0, 1)] == [0, 0], pair[0].output + pair[1].output
+        assert [pair[n].alive() for n in (0, 1)] == [[], []]
+        stopped = newest(workdir)
+        assert stopped in (9, 10)
+        assert f"stopped by a signal after step {stopped}" in pair[0].output
+        assert "steps 5 to 20" in pair[0].output
+        assert "4 device(s) of 2 hosts" in pair[0].output
+
+    meet = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}", "JAX_NUM_PROCESSES": "2"}
+    envs = [meet | {"JAX_PROCESS_ID": str(number)} for number in (0, 1)]
+    with Pair(workdir, toy, ["step-14"], envs, []) as pair:
+        pair.come("step-14")
+        pair[1].signal(signal.SIGKILL)
+        pair.release("step-14")
+        status, line, seconds = pair.ends(0, hosts.SILENCE + BUSY)
+        print(f"missed after {seconds:.1f} s: {line}")
+        assert (status, line.startswith("error: a host of this run has gone")) == (watch.LOST, True)
+        assert pair[1].alive() == []
+
+    words = ["train.py", *flags(workdir, toy, **small())]
+    with started([words], tmp_path / "one", [environment(1)]) as (process,):
+        assert process.wait() == 0, process.output
+        assert f"steps {stopped} to {STEPS}" in process.output
+    assert_as_straight(workdir, straight)
+
+
+def test_samples_do_not_tell_who_wrote_the_checkpoint(toy, straight, tmp_path):
+    """Two hosts go on to the end from what one device wrote; with its parameters the other workdir draws the same."""
+    workdir = tmp_path / "run"
+    words = ["train.py", *flags(workdir, toy, **small(num_steps=10))]
+    with started([words], tmp_path / "one", [environment(1)]) as (process,):
+        assert process.wait() == 0, process.output
+    with Pair(workdir, toy) as pair:
+        assert [pair[n].wait() for n in (0, 1)] == [0, 0], pair[0].output + pair[1].output
+    assert_as_straight(workdir, straight)
+    one, two = (Sampler(folder, "last") for folder in (straight, workdir))
+    parameters = [nnx.state(sampler.model, nnx.Param) for sampler in (one, two)]
+    for a, b in zip(*map(jax.tree.leaves, parameters), strict=True):
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a) + 1e-8
+    nnx.update(one.model, parameters[1])
+    draw = [sampler.model.sample(jax.random.split(jax.random.key(0), 5), temperature=0.5) for sampler in (one, two)]
+    for a, b in zip(*map(jax.tree.leaves, draw), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+PHASES = {"connected": "connected", "compiling": "step-1", "steps": "step-14", "evaluation": "evaluation"}
+WAYS = [("compiling", 0, "parent"), ("evaluation", 1, "child")]
+WAYS += [way for way in itertools.product(PHASES, (0, 1), ("both", "child", "parent")) if way not in WAYS]
+
+
+@pytest.mark.parametrize("way", range(len(WAYS)))
+def test_each_way_to_lose_one(times, toy, straight, tmp_path, way):
+    """Whichever process, whatever of it, whenever: the other ends with its line, and the run can be taken up."""
+    if way >= times(1, len(WAYS)):
+        pytest.skip("with --long")
+    phase, victim, whom = WAYS[way]
+    point, workdir = PHASES[phase], tmp_path / "run"
+    with Pair(workdir, toy, [point]) as pair:
+        pair.come(point)
+        pair.release(point)
+        pair[victim].signal(signal.SIGKILL, whom)
+        status, line, seconds = pair.ends(1 - victim, hosts.SILENCE + BUSY)
+        print(f"{phase}, {whom} of {victim}: missed after {seconds:.1f} s: {line}")
+        assert status == watch.LOST, pair[1 - victim].output
+        assert line.startswith("error: a host of this run has gone"), line
+        pair[victim].wait(BUSY)
+        until(lambda: not pair[victim].alive())
+        if whom == "child":
+            assert pair[victim].popen.returncode == watch.LOST
+            assert "was ended by SIGKILL" in pair[victim].last
+    if times(False, True):
+        with Pair(workdir, toy) as pair:
+            assert [pair[n].wait() for n in (0, 1)] == [0, 0], pair[0].output + pair[1].output
+        assert_as_straight(workdir, straight)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_frozen_host_is_missed(times, toy, straight, tmp_path, victim):
+    """Within SILENCE and a few seconds; the frozen one ends when it wakes."""
+    if not times(False, True):
+        pytest.skip("with --long")
+    workdir = tmp_path / "run"
+    with Pair(workdir, toy, ["step-14"]) as pair:
+        pair.come("step-14")
+        pair[victim].signal(signal.SIGSTOP)
+        pair.release("step-14")
+        status, line, seconds = pair.ends(1 - victim, hosts.SILENCE + BUSY)
+        print(f"frozen {victim}: missed after {seconds:.1f} s: {line}")
+        assert status == watch.LOST, pair[1 - victim].output
+        assert line.startswith("error: a host of this run has gone"), line
+        pair[victim].signal(signal.SIGCONT)
+        assert pair[victim].wait(hosts.SILENCE + BUSY) == watch.LOST
+        assert pair[victim].alive() == []
+    with Pair(workdir, toy) as pair:
+        assert [pair[n].wait() for n in (0, 1)] == [0, 0]
+    assert_as_straight(workdir, straight)
+
+
+@pytest.mark.parametrize("what", ["config", "data"])
+def test_a_mistake_on_one_host_ends_both(times, toy, toy_melodies, tmp_path, what):
+    if what == "data" and not times(False, True):
+        pytest.skip("with --long")
+    theirs = {"model.decoder_size": 16} if what == "config" else {"data.dir": str(tmp_path / "none")}
+    with Pair(tmp_path / "run", toy, fields=({}, theirs)) as pair:
+        first, second = (pair.ends(number, 2 * BUSY + hosts.SILENCE) for number in (0, 1))
+        print(f"{what}: {first}, {second}")
+        assert second[0] == 2
+        expected = {
+            "config": "host 1 has another config than the first (model.decoder_size",
+            "data": "no prepared data",
+        }
+        assert expected[what] in second[1]
+        assert first[0] == watch.LOST
+        assert first[1].startswith("error: a host of this run has gone")
+
+
+@pytest.mark.parametrize("what", ["alone", "nobody", "twice"])
+def test_processes_that_do_not_find_each_other(times, toy, tmp_path, what):
+    """The first waits for no second, the second for no first, and two say that they are the second."""
+    if not times(False, True):
+        pytest.skip("with --long")
+    port = free_port()
+    numbers = {"alone": [0], "nobody": [1], "twice": [0, 1, 1]}[what]
+    where = [f"--coordinator=127.0.0.1:{port}", f"--processes={max(2, len(numbers))}"]
+    base = flags(tmp_path / "run", toy, **small())
+    commands = [["train.py", *base, *where, f"--process={number}"] for number in numbers]
+    with started(commands, tmp_path / "logs", [environment(1)] * len(numbers)) as processes:
+        began = time.monotonic()
+        for process in processes:
+            status = process.wait(hosts.PATIENCE + 2 * BUSY)
+            print(f"{what}: {status} after {time.monotonic() - began:.1f} s: {process.last}")
+            assert status == 2
+            assert process.last.startswith(f"error: {watch.APART}")
+            assert process.alive() == []
+            assert "waiting for the other processes" in process.output or what == "twice"

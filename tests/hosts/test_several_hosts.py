@@ -1,0 +1,150 @@
+"""Two processes of two devices each against one process of one: the same losses, one log, one set of checkpoints."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from processes import ROOT, environment, free_port, started
+
+from magenta_lite import config as configs
+from magenta_lite import pipeline, workdirs
+
+STEPS = 20
+
+COMMON = {"num_steps": STEPS, "log_every": 1, "evaluate_every": 10, "save_every": 10, "buckets": 1}
+
+SKETCH = {
+    "model.encoder_size": 8,
+    "model.decoder_size": 12,
+    "model.latent_size": 4,
+    "model.mixtures": 3,
+    "model.label_size": 2,
+    "model.recurrent_keep": 0.8,
+    "model.output_keep": 0.8,
+    "model.kl_min": 0.001,  # passed on the way
+}
+PERFORMANCE = {"codec.crop": 24, "model.layers": [8, 8], "model.keep": 0.8}
+MUSIC = {
+    "codec.transpose": 3,
+    "model.latent_size": 4,
+    "model.encoder_layers": [8],
+    "model.decoder_layers": [12],
+    "model.keep": 0.8,
+    "model.sampling_rate": 0.2,
+}
+
+# Family: recipe, the fixture of its data, its fields. A batch never divides by the four devices: of three a device is
+# left without an example, and of one a whole host.
+FAMILIES = {
+    "sketch_rnn": ("sketch_rnn.py", "toy", SKETCH, 10),
+    "performance_rnn": ("performance_rnn.py", "toy_performances", PERFORMANCE, 3),
+    "music_vae": ("music_vae.py", "toy_melodies", MUSIC, 1),
+}
+
+
+def rows(workdir):
+    """{(split, step): metrics} of a workdir; every line once."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    found = {(line["split"], line["step"]): line for line in lines}
+    assert len(found) == len(lines)
+    return {key: {n: v for n, v in row.items() if not isinstance(v, str)} for key, row in found.items()}
+
+
+def checkpoints(workdir):
+    return {
+        folder: sorted(int(path.name) for path in (workdir / folder).iterdir()) for folder in ("checkpoints", "best")
+    }
+
+
+def assert_equal_runs(one, other):
+    """Every metric of every step, to 1e-5."""
+    one, other = rows(one), rows(other)
+    assert one.keys() == other.keys()
+    for key, metrics in one.items():
+        for name in metrics.keys() - {"time", "examples_per_second"}:
+            message = f"{name} of {key}"
+            np.testing.assert_allclose(other[key][name], metrics[name], rtol=1e-5, atol=1e-7, err_msg=message)
+
+
+def jobs(request, folder):
+    return [
+        (
+            str(folder / family),
+            recipe,
+            "tiny",
+            COMMON | fields | {"data.dir": str(request.getfixturevalue(data)), "batch_size": batch},
+        )
+        for family, (recipe, data, fields, batch) in FAMILIES.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    """(workdirs, outputs) of all families trained by one process, and by two."""
+    folder, worker = tmp_path_factory.mktemp("runs"), str(ROOT / "tests/hosts/families.py")
+    found = {}
+    for name, count, devices in (("one", 1, 1), ("two", 2, 2)):
+        where = folder / name
+        where.mkdir()
+        file = where / "runs.json"
+        file.write_text(json.dumps(jobs(request, where)))
+        port = free_port()
+        more = [[f"127.0.0.1:{port}", str(count), str(number)] if count > 1 else [] for number in range(count)]
+        commands = [[worker, str(file), *words] for words in more]
+        with started(commands, where / "logs", [environment(devices)] * count) as processes:
+            for process in processes:
+                assert process.wait() == 0, process.output
+            found[name] = where, [process.output for process in processes]
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_hosts_and_one_agree_at_every_step(runs, family):
+    """Augmentation, dropout, scheduled sampling and the KL's floor included."""
+    one, two = (runs[name][0] / family for name in ("one", "two"))
+    assert_equal_runs(one, two)
+    assert {step for split, step in rows(two) if split == "train"} == set(range(1, STEPS + 1))
+    assert {step for split, step in rows(two) if split == "valid"} == {10, 20}
+    assert checkpoints(one) == checkpoints(two)
+    assert checkpoints(two)["checkpoints"] == [10, 20]
+    train = [row["loss"] for (split, _), row in rows(one).items() if split == "train"]
+    assert len(set(train)) == STEPS
+    assert all(math.isfinite(loss) for loss in train)
+
+
+def test_one_host_tells_and_the_other_is_silent(runs):
+    first, second = runs["two"][1]
+    assert first.count("step 20 valid:") == len(FAMILIES)
+    assert "4 device(s) of 2 hosts" in first
+    told = [line for line in second.splitlines() if not line.startswith(("[Gloo]", "read "))]
+    assert told == []
+    for family in FAMILIES:
+        events = list((runs["two"][0] / family).rglob("events.out.tfevents.*"))
+        assert len(events) == 1
+
+
+@pytest.mark.parametrize("number", range(len(FAMILIES)))
+def test_each_host_reads_its_own_rows(runs, request, number):
+    """Of all that is read for training and for validation; what begins a run is the first host's alone."""
+    family, (_, fixture, _, batch) = list(FAMILIES.items())[number]
+
+    def read(output):
+        return [json.loads(line[5:]) for line in output.splitlines() if line.startswith("read ")][number]
+
+    (alone,), (first, second) = ([read(output) for output in runs[name][1]] for name in ("one", "two"))
+    data = pipeline.PreparedData(request.getfixturevalue(fixture))
+    workdir = runs["one"][0] / family
+    codec = workdirs.load_codec(workdir, configs.load(workdir / "config.json"))
+    usable = int((codec.lengths(data.lengths["valid"]) > 0).sum())
+    each = 2 * -(-batch // 4)
+    sizes = {
+        "train": [batch] * STEPS,
+        "valid": 2 * [min(batch, usable - start) for start in range(0, usable, batch)],  # in two evaluations
+    }
+    for split, batches in sizes.items():
+        begun = alone[split] - sum(batches)
+        assert begun >= 0
+        assert first[split] == begun + sum(min(size, each) for size in batches)
+        # A host without a row reads one, to know what arrays to fill with zeros.
+        assert second[split] == sum(max(size - each, 1) for size in batches)
