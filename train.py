@@ -130,7 +130,9 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
             if (step % config.evaluate_every == 0 or step == stop) and not settle():
                 evaluate(step)
     except NotFinite as error:
-        good = checkpoints and checkpoints.newest
+        if not checkpoints:
+            raise UserError(f"{error}; the first host tells of the last good checkpoint") from None
+        good = checkpoints.newest
         kept = "there is no checkpoint yet" if good is None else f"the last good checkpoint is of step {good}"
         raise UserError(f"{error}; {kept}") from None
 
