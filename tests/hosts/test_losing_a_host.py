@@ -167,7 +167,7 @@ WAYS = [("compiling", 0, "parent"), ("evaluation", 1, "child")]
 WAYS += [way for way in itertools.product(PHASES, (0, 1), ("both", "child", "parent")) if way not in WAYS]
 
 
-@pytest.mark.parametrize("way", range(len(WAYS)))
+@pytest.mark.parametrize("way", range(len(WAYS)), ids=["-".join(map(str, way)) for way in WAYS])
 def test_each_way_to_lose_one(times, toy, straight, tmp_path, way):
     """Whichever process, whatever of it, whenever: the other ends with its line, and the run can be taken up."""
     if way >= times(1, len(WAYS)):
