@@ -7,6 +7,7 @@ import io
 import math
 import os
 import platform
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -205,7 +206,7 @@ _DAMAGE: tuple[type[Exception], ...] = (
     RuntimeError,
     MemoryError,
 )
-_DAMAGE += (zipfile.BadZipFile, zlib.error)
+_DAMAGE += (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # the last of a header with an open bracket
 
 
 def _array(content: bytes) -> np.ndarray:
