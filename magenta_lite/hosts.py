@@ -66,6 +66,7 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
         raise UserError(f"--process={process}: expected 0 to {(processes or 1) - 1}, as --processes={processes} says")
     if where and process == 0:
         _check_free(where)
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM, and does nothing with it
     at = f" at {where}" if where else ""
     waiting = threading.Timer(10, print, (f"waiting for the other processes{at}, for {PATIENCE} s at most",))
     waiting.daemon = True
