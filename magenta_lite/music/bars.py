@@ -68,9 +68,12 @@ def split(score: Score, steps_per_quarter: int = 4) -> list[Section | Rejected]:
     unit, half = 2 * steps_per_quarter, score.ticks_per_quarter
     where = np.searchsorted(ticks * unit, score.start * unit + half, side="right") - 1
     limits = [*ticks[1:].tolist(), None]
+    order = np.argsort(where, kind="stable")
+    bounds = np.searchsorted(where[order], np.arange(len(changes) + 1))
+    tempo = score.tempo[np.argsort(score.tempo[:, 0], kind="stable")]
     parts: list[Section | Rejected] = []
     for number, ((tick, metre), limit) in enumerate(zip(changes, limits, strict=True)):
-        rows = np.flatnonzero(where == number)
+        rows = order[bounds[number] : bounds[number + 1]]
         if not len(rows):
             continue
         ends = score.end[rows] if limit is None else np.minimum(score.end[rows], limit)
@@ -96,7 +99,7 @@ def split(score: Score, steps_per_quarter: int = 4) -> list[Section | Rejected]:
                 steps_per_bar=steps_per_bar,
                 metre=metre,
                 steps=steps,
-                qpm=_qpm(score, tick),
+                qpm=_qpm(tempo, tick),
                 tick=tick,
             )
             parts.append(part)
@@ -113,7 +116,7 @@ def _metres(score: Score) -> list[tuple[int, tuple[int, int]]]:
     return changes
 
 
-def _qpm(score: Score, tick: int) -> float:
-    """The tempo at a tick, in quarter notes a minute."""
-    before = score.tempo[score.tempo[:, 0] <= tick]
-    return float(6e7 / before[np.argsort(before[:, 0], kind="stable")][-1, 1]) if len(before) else DEFAULT_QPM
+def _qpm(tempo: NDArray[np.int64], tick: int) -> float:
+    """The tempo at a tick, in quarter notes a minute; tempo: as in Score, in the order of ticks."""
+    place = np.searchsorted(tempo[:, 0], tick, side="right")
+    return float(6e7 / tempo[place - 1, 1]) if place else DEFAULT_QPM

@@ -47,6 +47,9 @@ MAX_CHANGES = 1 << 16
 """Of tempo, of metre, and of all pedals; a performance of an hour has some thousands. Those of a channel's pedal count
 for each of its instruments."""
 
+MAX_METRES = 1 << 10
+"""Times that the metre becomes another: each begins a section, which costs its readers about a millisecond."""
+
 MAX_TICKS = 2**28 - 1
 """The longest time that can be written between two events. Symusic counts ticks in 32 bits, without a look at them."""
 
@@ -263,6 +266,8 @@ def _score(ticks_per_quarter: int, content: _Content) -> Score | Rejected:
     pedals = [instrument.pedal for instrument in instruments]
     if max(len(tempo), len(metre), sum(map(len, pedals))) > MAX_CHANGES:
         return Rejected(f"more than {MAX_CHANGES} changes of tempo, metre or pedal")
+    if (metre[1:, 1:] != metre[:-1, 1:]).any(axis=1).sum() > MAX_METRES:
+        return Rejected(f"more than {MAX_METRES} changes of the metre")
     counts = [len(instrument.notes) for instrument in instruments]
     numbers = np.arange(len(instruments))
     pedal = np.insert(np.concatenate(pedals), 1, np.repeat(numbers, [len(changes) for changes in pedals]), axis=1)

@@ -117,6 +117,76 @@ def test_what_is_prepared(seeds, times):
     check(survive(read_for_training, inputs), count)
 
 
+WORST = {
+    "beyond_the_last_tick": "more than 268435455 ticks",
+    "chunk_longer_than_the_file": "cut short",
+    "ends_at_the_last_tick": "longer than 24 hours",
+    "header_longer_than_the_file": "a broken header",
+    "longest_number": "more than 268435455 ticks",
+    "metre_of_an_enormous_denominator": "a metre that cannot be",
+    "metre_of_zero": "a metre that cannot be",
+    "more_tracks_than_chunks": "more than 1024 tracks",
+    "name_of_escapes": None,
+    "no_end_of_track": None,
+    "no_time_at_all": "time is not in ticks of a quarter note",
+    "notes_never_ended": "no notes",
+    "riff_that_lies": None,
+    "running_status_of_nothing": "broken events",
+    "system_exclusive_without_end": "broken events",
+    "tempo_of_no_bytes": None,
+    "tempo_of_zero": "a tempo of zero",
+    "text_longer_than_the_track": "broken events",
+    "time_in_frames": "time is not in ticks of a quarter note",
+    "weeks": "longer than 24 hours",
+}
+"""Small files of worst/midi, and why they are refused; None: they are read."""
+
+
+def test_the_worst_small_files():
+    files = {Path(name).stem: content for name, content in midi_seeds.worst().items()}
+    assert files.keys() == WORST.keys()
+    with Reader(parse) as reader:
+        assert {name: reader.check(content, name).refused for name, content in files.items()} == WORST
+
+
+def _costly():
+    """Files as large as they may be, of what costs each reader most."""
+    note, overlap = b"\0\x90\x3c\x40\1\x80\x3c\0", b"\0\x90\x3c\x40\0\x90\x3c\x40\1\x80\x3c\0"
+    metres = [b"\1\xff\x58\4" + bytes([1 + number % 13, number % 4, 24, 8]) for number in range(20_000)]
+    half = midi.MAX_MIDO_BYTES // 2 // len(overlap)
+    return {
+        "many notes": joined(header_of(1, 1, 480), [note * (midi.MAX_BYTES // len(note) - 9) + END]),
+        "many notes that overlap": joined(header_of(1, 1, 480), [overlap * 2 * (half - 9) + END]),
+        "many tracks": joined(header_of(1, 1, 480), [note + END] * midi.MAX_TRACKS),
+        "many tracks that overlap": joined(header_of(1, 1, 480), [overlap * 30 + END] * midi.MAX_TRACKS),
+        "many tempos": joined(header_of(1, 1, 480), [b"\1\xff\x51\3\1\2\3\1\xff\x51\3\2\1\3" * 30_000 + note + END]),
+        "many metres": joined(header_of(1, 1, 4), [b"".join(metres) + note * 9 + END, note * 20_000 + END]),
+        "as many metres as may be": joined(header_of(1, 1, 4), [b"".join(metres[:1024]) + END, note * 20_000 + END]),
+        "many pedals": joined(header_of(1, 1, 480), [note + b"\1\xb0\x40\x7f\1\xb0\x40\0" * 32_000 + END]),
+        "long and empty": joined(header_of(1, 1, 1), [note + b"\x81\x80\x00" + note + END]),
+        "all at once": joined(header_of(1, 1, 480), [note[:4] * 20_000 + b"\1\x80\x3c\0" + END]),
+    }
+
+
+def test_what_costs_most(times, tmp_path):
+    files = _costly().items()
+    codecs, kinds = times((4, 5), range(len(CODECS))), times((-1, 0), range(-1, len(WANTED)))
+    for outcome in (
+        survive(parse, files),
+        survive(
+            functools.partial(read_input, str(tmp_path)),
+            [(f"{name}, codec {number}", (number, content)) for name, content in files for number in codecs],
+            out=tmp_path,
+        ),
+        survive(
+            read_for_training,
+            [(f"{name}, kind {number}", (number, content)) for name, content in files for number in kinds],
+        ),
+    ):
+        print(outcome)
+        assert not outcome.failures, str(outcome)
+
+
 def _for_each(ways, inputs):
     """Each input for one of the ways in turn."""
     return ((name, (way, content)) for way, (name, content) in zip(itertools.cycle(ways), inputs))

@@ -1,12 +1,13 @@
 """The slices that a MIDI file holds, for a codec; and pieces put together."""
 
-from collections.abc import Iterator, Sequence
+import bisect
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magenta_lite.errors import Rejected, UserError
+from magenta_lite.errors import Rejected, UserError, plain
 from magenta_lite.music import chords, drums, grooves, melodies, midi, trios
 from magenta_lite.music.bars import Section, sections
 from magenta_lite.music.notes import Notes
@@ -43,11 +44,12 @@ def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict
     changes = chords.infer(score) if codec.chords else None
     if isinstance(changes, Rejected):
         print(f"{file}: the model is told no chords, since none could be inferred ({changes.reason})")
+    bars_before = _bars_before(score)
     for section in sections(score):
         if section.steps_per_bar != codec.steps_per_bar:
             others.add("{}/{}".format(*section.metre))
             continue
-        before = _bars_before(score, section.tick)
+        before = bars_before(section.tick)
         for start, player, columns in _passages(codec, section, score.names):
             if isinstance(changes, chords.Changes):
                 steps = len(columns["melody"])
@@ -56,7 +58,7 @@ def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict
             for bar in codec.windows({"name": file, **columns}):
                 first = before + start // codec.steps_per_bar + bar + 1
                 span = f"bar {first}" if codec.bars == 1 else f"bars {first} to {first + codec.bars - 1}"
-                name = ", ".join(filter(None, [f"{file}: {span}", player]))
+                name = ", ".join(filter(None, [f"{file}: {span}", plain(player)]))
                 example = {**columns, "name": name, "label": "", "bar": bar, "qpm": section.qpm}
                 if (content := codec.window(example, bar).tobytes()) not in seen:
                     seen.add(content)
@@ -67,16 +69,21 @@ def _slices(codec: "Codec", file: str, score: Score) -> Iterator[tuple[str, dict
         yield file, Rejected(f"no {wanted} in bars of {codec.steps_per_bar} sixteenths found in it{metre}")
 
 
-def _bars_before(score: Score, tick: int) -> int:
+def _bars_before(score: Score) -> Callable[[int], int]:
     """Bars of the whole piece before a section that begins at a tick, silent ones and those in other metres, too."""
-    count, begin, metre = 0, 0, (4, 4)
-    changes = sorted(score.metre.tolist(), key=lambda change: change[0])
-    for at, numerator, denominator in [*(change for change in changes if change[0] <= tick), (tick, 0, 1)]:
-        if (numerator, denominator) != metre:
-            bar = score.ticks_per_quarter * 4 * metre[0]
-            count += -((begin - at) * metre[1] // bar)
-            begin, metre = at, (numerator, denominator)
-    return count
+    starts, counts, metres = [0], [0], [(4, 4)]
+
+    def before(tick: int) -> int:
+        place = bisect.bisect_right(starts, tick) - 1
+        bar = score.ticks_per_quarter * 4 * metres[place][0]
+        return counts[place] - ((starts[place] - tick) * metres[place][1] // bar)
+
+    for at, numerator, denominator in sorted(score.metre.tolist(), key=lambda change: change[0]):
+        if (numerator, denominator) != metres[-1]:
+            counts.append(before(at))
+            starts.append(at)
+            metres.append((numerator, denominator))
+    return before
 
 
 def _passages(
