@@ -112,7 +112,7 @@ def main(family: str, devices: int = 1, processes: int = 1, coordinator: str | N
     step()
     protocol.serve(step)
     if second:
-        second.communicate()
+        second.stdin.close()  # not waited for: at their ends the two wait for each other
     return 0
 
 
