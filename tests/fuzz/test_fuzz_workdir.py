@@ -1,8 +1,8 @@
 """Workdirs of strangers handed to sample.py: whatever stands in them, they are played or refused, and nothing else.
 
 The long form is 20,000 mutated workdirs. In the process that reads, what sample.py does is called as a function, with
-programs kept between inputs; a workdir that asks for another program than any before has it compiled. What takes most of
-the time and depends least on the workdir, pictures that move and sound, is made of every tenth.
+programs kept between inputs; a workdir that asks for another program than any before has it compiled. What takes most
+of the time and depends least on the workdir, pictures that move and sound, is made of every tenth.
 """
 
 import functools
