@@ -4,6 +4,7 @@
 turns a UserError into one line on standard error and exit status 2.
 """
 
+import errno
 import inspect
 import os
 import sys
@@ -30,7 +31,8 @@ def guard(action: Callable[[], int | None]) -> None:
     """Runs the action and exits with its status; a UserError is printed as one line and exits with 2."""
     try:
         status = action()
-        sys.stdout.flush()
+        if sys.stdout:  # None where a program is started without any
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -40,6 +42,11 @@ def guard(action: Callable[[], int | None]) -> None:
         # Whoever read the output has gone, as in `... | head`; what is still to be written goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {UserError(f'{error.filename}: a name is longer than any file can have')}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(status or 0)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from magenta_lite.command import parse, usage
+from magenta_lite.command import guard, parse, usage
 from magenta_lite.errors import UserError
 
 
@@ -62,3 +62,10 @@ def test_a_reader_that_goes_away_is_no_traceback():
         text=True,
     )
     assert (run.stdout, run.stderr, run.returncode) == ("line\n", "", 141)
+
+
+def test_a_name_longer_than_files_have_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        guard(lambda: open("x" * 5000).close())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("a name is longer than any file can have\n")

@@ -21,7 +21,7 @@ import pytest
 from config_mutations import NUMBERS, WORDS
 from harness import survive
 
-from magenta_lite.command import parse
+from magenta_lite.command import guard, run
 from magenta_lite.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -116,12 +116,18 @@ def run_program(task):
     """As from a command line."""
     name, argv = task
     main = programs()[name]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        if name == "sample":
-            sys.argv = ["sample.py", *argv]
-            main()
-        else:
-            main(**parse(argv, main))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            if name == "sample":
+                sys.argv = ["sample.py", *argv]
+                guard(main)
+            else:
+                run(main, argv)
+        except SystemExit as ended:
+            if ended.code == 2:
+                raise UserError(said.getvalue().removeprefix("error: ")) from None
+            if ended.code != 0:
+                raise
 
 
 @pytest.fixture(scope="module")
