@@ -6,11 +6,13 @@ them. It is written in the background and appears whole or not at all. What cann
 used: a run goes back to the newest checkpoint that can, in either folder, and sets the others aside in `unreadable/`.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +46,7 @@ class Checkpoints:
         _hush()
         self.workdir = Path(workdir).absolute()
         self.skipped = (0, 0)
+        self._latest: dict[ocp.CheckpointManager, Path] = {}
         try:
             self._last, self._best = _manager(self.workdir / "checkpoints", keep), _manager(self.workdir / "best", 1)
         except OSError as error:
@@ -88,12 +91,12 @@ class Checkpoints:
         self._finish(manager)
         about = _sealed(facts | {"version": VERSION, "sha256": {name: _checksum(item) for name, item in items.items()}})
         saves = {name: ocp.args.StandardSave(item) for name, item in items.items()}
-        self._latest = Path(str(manager.directory)) / str(host.step)
+        self._latest[manager] = Path(str(manager.directory)) / str(host.step)
         try:
             # Forced: orbax would pass over a step before the latest without a word.
             manager.save(int(host.step), args=ocp.args.Composite(**saves, about=ocp.args.JsonSave(about)), force=True)
         except Exception as error:
-            raise self._unwritten(error) from None
+            raise self._unwritten(self._latest[manager], error) from None
 
     def _finish(self, manager: ocp.CheckpointManager) -> None:
         """Waits for what is being written in the background."""
@@ -101,13 +104,13 @@ class Checkpoints:
             manager.wait_until_finished()
             manager.check_for_errors()
         except Exception as error:
-            raise self._unwritten(error) from None
+            raise self._unwritten(self._latest[manager], error) from None
 
-    def _unwritten(self, error: Exception) -> UserError:
-        good = [str(folder) for folder in _newest_first(self.workdir) if folder != self._latest]
+    def _unwritten(self, this: Path, error: Exception) -> UserError:
+        good = [str(folder) for folder in _newest_first(self.workdir) if folder != this]
         kept = f"the last good checkpoint is {good[0]}" if good else "there is no checkpoint yet"
         return UserError(
-            f"the checkpoint {self._latest} cannot be written ({_reason(error)}); {kept}: "
+            f"the checkpoint {this} cannot be written ({_reason(error)}); {kept}: "
             "make room, and the same command goes on from there"
         )
 
@@ -333,6 +336,10 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
+    # Tensorstore names what the system says amid all else that it knows.
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO):
+        if os.strerror(number) in str(error):
+            return os.strerror(number).lower()
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

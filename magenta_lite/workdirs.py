@@ -42,9 +42,9 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
             raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
         if data.source.get("digest") != data_digest(workdir):
             raise UserError(f"{config.data.dir} has been prepared anew, from other data than {workdir} was begun with")
-        held = lock(workdir)
         codec = load_codec(workdir, config)
         models.check(config, codec)
+        held = lock(workdir)
         with _writing(workdir):
             configs.save(config, workdir / "config.json")
         return codec, held

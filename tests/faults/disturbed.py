@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,30 @@ def arguments(workdir, data, **more):
     return flags(workdir, data, **OFTEN | more)
 
 
-def train(workdir, data, *words, env=None, **more):
-    """train.py as a person runs it, to its end."""
-    command = [sys.executable, str(ROOT / "train.py"), *arguments(workdir, data, **more), *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT | (env or {}), timeout=300)
+def running(number):
+    """Whether the process is neither gone nor a zombie."""
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
-def last_line(done):
-    """What a person sees last, without the progress bar before it."""
-    return done.stderr.replace("\r", "\n").strip().splitlines()[-1]
+def wait_for(number, ready):
+    """Until ready(), or the process has ended."""
+    deadline = time.monotonic() + 300
+    while not ready() and running(number):
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+
+
+def error_line(output):
+    """The one line that a person is told at the end; nothing else may be amiss in the output."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    assert not any(word in output for word in ("Traceback", "Exception", "Error", "WARNING")), output
+    assert lines[-1].startswith("error: "), output
+    assert not any(line.startswith("error") for line in lines[:-1]), output
+    return lines[-1]
 
 
 class Starter:
@@ -56,18 +72,18 @@ class Starter:
         assert answer, "the starter has ended"
         return json.loads(answer)
 
-    def start(self, argv, folder):
+    def start(self, argv, folder, **faults):
         """Its process number; its output goes to folder/log, what it is about to folder/phase."""
-        return self.ask(argv=argv, log=str(folder / "log"), phase=str(folder / "phase"))
+        return self.ask(argv=argv, folder=str(folder), **faults)
 
     def wait(self, number):
         return self.ask(wait=number)
 
-    def run(self, argv, folder):
-        """To its end; returns the exit status and the output."""
+    def run(self, argv, folder, **faults):
+        """To its end; returns the exit status and the output, a line for each state of the progress bar."""
         (folder / "log").unlink(missing_ok=True)
-        status = self.wait(self.start(argv, folder))
-        return status, (folder / "log").read_text()
+        status = self.wait(self.start(argv, folder, **faults))
+        return status, (folder / "log").read_text().replace("\r", "\n")
 
     def close(self):
         self._process.stdin.close()
@@ -98,6 +114,8 @@ def leaves(tree):
         return {f"{name}/{k}": leaf for name, v in tree.items() for k, leaf in leaves(v).items()}
     if isinstance(tree, list | tuple):
         return leaves(dict(enumerate(tree)))
+    if tree is None:
+        return {}  # parts of an optimizer that keep nothing
     return {"": np.asarray(tree)}
 
 

@@ -1,14 +1,19 @@
 """Starts train.py many times in short order: the imports are done once, and each start is a fork of this process.
 
 The model is one that takes no time to trace; all else is as a person runs it. Reads commands, a line of JSON each: with
-"argv", "log" and "phase" it forks and answers with the number of the process, with "wait" with its exit status.
-The forked process writes what it is about into the file `phase`, a letter at a time.
+"argv" and "folder" it forks and answers with the number of the process, with "wait" it answers with its exit status.
+The forked process writes its output to folder/log and what it is about into folder/phase, a letter of PHASES at a time.
 """
 
+import collections
 import json
+import mmap
 import os
+import resource
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -23,7 +28,7 @@ from tensorboardX.event_file_writer import EventsWriter  # noqa: F401
 from tensorboardX.proto import event_pb2  # noqa: F401
 
 import train
-from magenta_lite import models, training, workdirs
+from magenta_lite import logs, models, pipeline, training, workdirs
 from magenta_lite.checkpoint import Checkpoints
 from magenta_lite.command import guard
 
@@ -31,6 +36,8 @@ PHASES = {
     "s": "starting",
     "w": "making the workdir",
     "r": "reading a checkpoint",
+    "o": "opening the logs",
+    "l": "writing to the logs",
     "t": "steps",
     "e": "evaluation",
     "c": "handing over a checkpoint",
@@ -60,47 +67,104 @@ models.build = lambda config, codec: Model()
 models.check = lambda config, codec: None
 
 
-def told(file: int, holder: object, name: str, letter: str) -> None:
-    """The function tells that it is running, and afterwards that what called it is again."""
-    function = getattr(holder, name)
-
-    def telling(*arguments, **named):
-        before = os.pread(file, 1, 0)
-        os.pwrite(file, letter.encode(), 0)
-        try:
-            return function(*arguments, **named)
-        finally:
-            os.pwrite(file, before, 0)
-
-    setattr(holder, name, telling)
+SINKS: dict[int, subprocess.Popen] = {}
 
 
-def start(argv: list[str], log: str, phase: str) -> int:
+class Told:
+    """Functions tell that they run, and afterwards that what called them is running again."""
+
+    def __init__(self, path: Path, full: dict[str, int]):
+        """full: at which run of which phase the disk is full; "bytes" is how much still goes into a file."""
+        path.write_text("s")
+        with open(path, "r+b") as file:
+            self._now = mmap.mmap(file.fileno(), 1)  # which a full disk does not stop
+        self._full, self._runs = full, collections.Counter()
+
+    def begin(self, letter: str) -> bytes:
+        before, self._now[:] = self._now[:], letter.encode()
+        self._runs[letter] += 1
+        if self._runs[letter] == self._full.get(letter):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._full["bytes"], resource.RLIM_INFINITY))
+        return before
+
+    def of(self, holder: object, name: str, letter: str) -> None:
+        function = getattr(holder, name)
+
+        def telling(*arguments, **named):
+            before = self.begin(letter)
+            try:
+                return function(*arguments, **named)
+            finally:
+                self._now[:] = before
+
+        setattr(holder, name, telling)
+
+
+def spoil(every: int, first: int, last: int) -> None:
+    """Puts a NaN into one example of some batches."""
+    make = pipeline.training_batches
+
+    def batches(data, encode, plan, start, *more):
+        for step, batch in enumerate(make(data, encode, plan, start, *more), start + 1):
+            if step % every == 0 and first <= step <= last:
+                batch["strokes"][0, 1, 0] = np.nan
+            yield batch
+
+    pipeline.training_batches = batches
+
+
+def start(
+    argv: list[str], folder: str, full: dict | None = None, spoilt: list | None = None, devices: int = 1, out: str = ""
+) -> int:
+    """out: "broken", and nobody reads what is printed; "closed", and there is nowhere to print."""
+    with open(Path(folder) / "log", "ab") as log:
+        # Another process writes it, whose disk is never full.
+        sink = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
     if number := os.fork():
+        sink.stdin.close()
+        SINKS[number] = sink
         return number
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for file, target in ((nothing, 0), (output, 1), (output, 2)):
+    for file, target in ((os.open(os.devnull, os.O_RDONLY), 0), (sink.stdin.fileno(), 1), (sink.stdin.fileno(), 2)):
         os.dup2(file, target)
-    file = os.open(phase, os.O_RDWR | os.O_CREAT)
-    os.pwrite(file, b"s", 0)
-    told(file, workdirs, "prepare", "w")
-    told(file, Checkpoints, "restore", "r")
-    told(file, training.Steps, "train", "t")
-    told(file, training.Steps, "evaluate", "e")
-    told(file, Checkpoints, "save", "c")
-    told(file, Checkpoints, "save_best", "b")
+    os.close(sink.stdin.fileno())
+    if out == "broken":
+        reader, writer = os.pipe()
+        os.dup2(writer, 1)
+        os.close(reader)
+    elif out == "closed":
+        os.close(0)
+        os.close(1)
+        sys.stdin = sys.stdout = None
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    told = Told(Path(folder) / "phase", full or {})
+    told.of(workdirs, "prepare", "w")
+    told.of(Checkpoints, "restore", "r")
+    told.of(logs.Logs, "__init__", "o")
+    told.of(logs.Logs, "_write", "l")
+    told.of(training.Steps, "train", "t")
+    told.of(training.Steps, "evaluate", "e")
+    told.of(Checkpoints, "save", "c")
+    told.of(Checkpoints, "save_best", "b")
     # Between what is told of, the program prepares the next step.
     begun = training.Steps.part
-    training.Steps.part = lambda *arguments: (os.pwrite(file, b"t", 0), begun(*arguments))[1]
+    training.Steps.part = lambda *arguments: (told.begin("t"), begun(*arguments))[1]
+    if spoilt:
+        spoil(*spoilt)
     sys.argv = ["train.py", *argv]
     guard(train.main)
     raise AssertionError("guard exits")
 
 
-def ended(number: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+def ended(number: int, patience: float = 300) -> int:
+    """Its exit status; what does not end in time is killed."""
+    deadline = time.monotonic() + patience
+    while not (found := os.waitpid(number, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(number, signal.SIGABRT)
+        time.sleep(0.005)
+    SINKS.pop(number).wait()
+    return os.waitstatus_to_exitcode(found[1])
 
 
 def main() -> None:
