@@ -4,6 +4,7 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -127,7 +128,9 @@ def test_samples_do_not_tell_who_wrote_the_checkpoint(runs, times, number):
         assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a) + 1e-7
     nnx.update(one.model, parameters[1])
     keys = jax.random.split(jax.random.key(0), 5)
-    drawn = [jax.jit(lambda sampler=sampler: sampler.model.sample(keys, temperature=0.5))() for sampler in (one, two)]
+    labels = {name: jnp.zeros(5, jnp.int32) for name in one.model.conditions}
+    draw = {"temperature": 0.5, "condition": labels}
+    drawn = [jax.jit(lambda model=sampler.model: model.sample(keys, **draw))() for sampler in (one, two)]
     for a, b in zip(*map(jax.tree.leaves, drawn), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -122,3 +122,20 @@ def test_who_says_which_it_is_says_where_they_meet(monkeypatch):
     assert not hosts.asked(None, None, None, False)
     assert hosts.asked(None, None, None, True)
     assert hosts.asked("localhost:1", 2, 1, False)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(watched):
+    """Ctrl-C reaches a whole group, and a child by its parent, too. A second one later ends the program at once."""
+    body = """
+import train
+came = train._signals()
+for _ in range(3):
+    signal.raise_signal(signal.SIGTERM)
+print(list(came), flush=True)
+came[signal.SIGTERM] -= 2
+signal.raise_signal(signal.SIGTERM)
+print("never", flush=True)
+"""
+    with watched(body) as (process,):
+        assert process.wait() == -signal.SIGTERM
+        assert process.last == f"[{int(signal.SIGTERM)}]"
