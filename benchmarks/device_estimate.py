@@ -46,7 +46,7 @@ class Machine(NamedTuple):
 
 RECIPES = {
     "sketch_rnn, default": Recipe(100, 2_186_107, 2, 117e9, 2 * 2 * 250, 3_182),
-    "performance_rnn, dynamics": Recipe(64, 6_242_692, 1, 1.07e12, 2 * 3 * 511, 100),
+    "performance_rnn, dynamics": Recipe(64, 6_242_692, 1, 1.07e12, 2 * 3 * 511, 139),
     "music_vae, cat-mel_2bar_small": Recipe(512, 4_423_770, 1, 282e9, 2 * 3 * 32 + 2 * 32, 1_438),
     "music_vae, hierdec-mel_16bar": Recipe(512, 176_061_530, 1, 116e12, 2 * (2 * 256 + 2 * 16 + 2 * 16), 1_671),
 }
