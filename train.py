@@ -7,6 +7,7 @@ SIGTERM and Ctrl-C write a checkpoint first. On several hosts, the same command 
 
 import contextlib
 import math
+import os
 import signal
 import sys
 import time
@@ -162,8 +163,15 @@ def main() -> None:
     if hosts.asked(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value):
         hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     keep_compiled()
-    with hosts.together():
-        train(config, Path(_WORKDIR.value), _INIT_FROM.value)
+    try:
+        with hosts.together():
+            train(config, Path(_WORKDIR.value), _INIT_FROM.value)
+    except UserError as error:
+        # Threads of orbax, whose writing has failed, may wait for each other for ever, and Python for them.
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if sys.stdout:
+            sys.stdout.flush()
+        os._exit(2)
 
 
 if __name__ == "__main__":

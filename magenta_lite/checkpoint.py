@@ -55,7 +55,8 @@ class Checkpoints:
 
     @property
     def newest(self) -> int | None:
-        """The newest step saved, of either folder, or None."""
+        """The newest step saved, of either folder, or None; waits for what is being written."""
+        self._finish(self._last)
         found = _newest_first(self.workdir)
         return int(found[0].name) if found else None
 

@@ -6,6 +6,7 @@ The forked process writes its output to folder/log and what it is about into fol
 """
 
 import collections
+import faulthandler
 import json
 import mmap
 import os
@@ -125,6 +126,7 @@ def start(
         SINKS[number] = sink
         return number
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.enable()
     for file, target in ((os.open(os.devnull, os.O_RDONLY), 0), (sink.stdin.fileno(), 1), (sink.stdin.fileno(), 2)):
         os.dup2(file, target)
     os.close(sink.stdin.fileno())
@@ -156,12 +158,13 @@ def start(
     raise AssertionError("guard exits")
 
 
-def ended(number: int, patience: float = 300) -> int:
+def ended(number: int, patience: float = 240) -> int:
     """Its exit status; what does not end in time is killed."""
     deadline = time.monotonic() + patience
     while not (found := os.waitpid(number, os.WNOHANG))[0]:
         if time.monotonic() > deadline:
-            os.kill(number, signal.SIGABRT)
+            os.kill(number, signal.SIGABRT)  # and it tells what it was waiting for
+            deadline += patience
         time.sleep(0.005)
     SINKS.pop(number).wait()
     return os.waitstatus_to_exitcode(found[1])

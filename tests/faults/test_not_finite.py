@@ -42,10 +42,10 @@ def test_it_skips_the_step_and_counts_it(starter, toy, tmp_path, devices):
         before, after = (stored(workdir / "checkpoints" / str(s)) for s in (step - 1, step))
         changed = {name for name in before[0] if before[0][name].tobytes() != after[0][name].tobytes()}
         if step in (3, 6):
-            assert changed == {"training//step/"}, changed
+            assert changed == {"training/step/"}, changed
         else:
             assert len(changed) > 3
-        assert after[0]["training//step/"] == step
+        assert after[0]["training/step/"] == step
         assert after[1]["skipped"] == [step // 3, int(step in (3, 6))]
 
 
