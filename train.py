@@ -25,7 +25,7 @@ import jax
 from absl import flags
 
 from magenta_lite import config as configs
-from magenta_lite import hosts, models, pipeline, workdirs
+from magenta_lite import hosts, models, options, pipeline, workdirs
 from magenta_lite.checkpoint import Checkpoints, restore_parameters
 from magenta_lite.command import guard
 from magenta_lite.errors import UserError
@@ -47,7 +47,10 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
 
 
 def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_end: contextlib.ExitStack) -> None:
-    optimizer = make_optimizer(**config.optimizer)
+    fields = config.optimizer.to_dict()
+    options.check_names("config.optimizer", fields, make_optimizer)
+    options.check_types("config.optimizer", fields, make_optimizer)
+    optimizer = make_optimizer(**fields)
     data = pipeline.PreparedData(config.data.dir, config.data.build)
     codec, held = workdirs.prepare(workdir, config, data) if hosts.first() else (None, None)
     if held:

@@ -53,7 +53,7 @@ def from_flags(argv: list[str]) -> ConfigDict:
             raise UserError(f"--config: {_recipe_error(argv)}") from None
         raise UserError(re.sub(r"^flag ", "", str(error).partition("\n")[0])) from None
     except (AttributeError, KeyError) as error:
-        raise UserError(_unknown_field(argv, str(error))) from None
+        raise UserError(_unknown_field(argv, str(error)) or f"--config: {_recipe_error(argv)}") from None
     except KeyboardInterrupt:
         raise
     except UnicodeDecodeError:
@@ -84,7 +84,7 @@ def _recipe_error(argv: list[str]) -> str:
 
 _COUNTS = {
     "num_steps": (1, 2**31 - 1),
-    "batch_size": (1, 2**14),  # of a small set that is many passes, each of which is shuffled
+    "batch_size": (1, 2**17),
     "buckets": (1, 256),
     "log_every": (1, 2**31 - 1),
     "evaluate_every": (1, 2**31 - 1),
@@ -157,11 +157,16 @@ def _names() -> list[str]:
 
 
 def _unknown_field(argv: list[str], message: str) -> str:
-    """From ml_collections' message about a missing key, the line that names the whole field."""
-    wrong = re.findall(r"\w+", message)[0]
+    """From ml_collections' message about a missing key, the line that names the whole field.
+
+    Empty where no flag names it: the recipe itself lacks the key.
+    """
+    wrong = next(iter(re.findall(r"\w+", message)), "")
     meant = re.search(r'Did you mean "(\w+)"', message)
-    words = [word.split("=")[0] for word in argv if word.startswith("--config.")]
-    field = next((word for word in words if wrong in word.split(".")), wrong)
+    words = [word.split("=")[0] for word in argv if re.match(r"--?(no)?config\.", word)]
+    field = next((word for word in words if wrong in word.split(".")), None)
+    if field is None:
+        return ""
     return f"{field}: no such field {wrong!r}" + (f"; did you mean {meant[1]!r}?" if meant else "")
 
 

@@ -2,6 +2,7 @@
 
 import collections.abc
 import functools
+import inspect
 import math
 import numbers
 import types
@@ -9,7 +10,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from magenta_lite.errors import UserError
+from magenta_lite.errors import UserError, nearest
 
 LARGEST = 2**31
 """Whole numbers are smaller: beyond are no sizes, and counters on devices end there."""
@@ -36,6 +37,17 @@ def refuse_decided(section: str, values: Mapping[str, Any], decided: Iterable[st
     for name in decided:
         if name in values:
             raise UserError(f"{section}.{name}={values[name]!r}: the data decides it, leave it out")
+
+
+def check_names(section: str, values: Mapping[str, Any], declared: Callable[..., Any]) -> None:
+    """Raises UserError where a value's name is no parameter of a function, or one that it needs is missing."""
+    parameters = inspect.signature(declared).parameters
+    for name in values:
+        if name not in parameters:
+            raise UserError(f"{section}.{name}: no such field; {nearest(name, parameters)}")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in values:
+            raise UserError(f"{section}.{name} is missing")
 
 
 @functools.cache

@@ -24,6 +24,9 @@ Batch = dict[str, NDArray]
 _SURVEYED = 16
 """Windows from whose batches the buckets are chosen."""
 
+MOST_PASSES = 16
+"""Times that one batch may hold an example, each in another order and augmentation."""
+
 WINDOW = 32
 """Batches cut from one sorted window: more leave less padding, and make batches more alike in length."""
 
@@ -44,7 +47,8 @@ class PreparedData:
         if not (self.folder / "source.json").exists():
             # A folder of another builder does not tell its classes.
             classes = self.folder.name.replace("+", ",") if self.folder.parent.name == "quickdraw" else "..."
-            command = build_command.format(dir=shlex.quote(str(folder)), classes=shlex.quote(classes))
+            command = build_command.replace("{dir}", shlex.quote(str(folder)))
+            command = command.replace("{classes}", shlex.quote(classes))
             how = f": prepare it with `{command}`" if build_command else ""
             raise UserError(f"no prepared data in {folder} (config.data.dir){how}")
         self.source = json.loads((self.folder / "source.json").read_text())
@@ -117,7 +121,9 @@ class Plan:
         bucket_count: int,
         takes: NDArray[np.integer] | None = None,
     ):
-        """lengths: of the encoded examples, 0 where refused; at least one is not.
+        """Raises UserError where a batch is too large for so few examples.
+
+        lengths: of the encoded examples, 0 where refused; at least one is not.
 
         takes: how often one pass over the data takes each example (once): a long one of which training crops a part.
 
@@ -127,6 +133,11 @@ class Plan:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
         usable = np.flatnonzero(lengths).astype(np.int32)  # half the memory: of 50 million drawings, it counts
         self._usable = usable if takes is None else np.repeat(usable, takes[usable])
+        if batch_size > MOST_PASSES * len(self._usable):
+            raise UserError(
+                f"config.batch_size={batch_size}: the train split has {len(self._usable):,} examples, and a batch may "
+                f"take each at most {MOST_PASSES} times"
+            )
         self._permutation = functools.lru_cache(2)(self._shuffle)
         self._window = functools.lru_cache(4)(self._sort_and_cut)
         longest = np.concatenate([lengths[self._window(window)].max(axis=1) for window in range(_SURVEYED)])
@@ -142,10 +153,13 @@ class Plan:
 
     def _sort_and_cut(self, window: int) -> NDArray[np.integer]:
         size, count = WINDOW * self.batch_size, len(self._usable)
-        first, last = window * size // count, ((window + 1) * size - 1) // count
-        stream = np.concatenate([self._permutation(epoch) for epoch in range(first, last + 1)])
-        start = window * size - first * count
-        rows = stream[start : start + size]
+        start, stop = window * size, (window + 1) * size
+        # Cut before they are joined: a permutation of a large set is not copied for a window of it.
+        parts = [
+            self._permutation(epoch)[max(start - epoch * count, 0) : stop - epoch * count]
+            for epoch in range(start // count, (stop - 1) // count + 1)
+        ]
+        rows = np.concatenate(parts)
         rows = rows[np.argsort(self.lengths[rows], kind="stable")].reshape(WINDOW, self.batch_size)
         return np.random.default_rng([self.seed, 1, window]).permutation(rows)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from magenta_lite.errors import UserError
-from magenta_lite.options import check_types, refuse_decided
+from magenta_lite.options import check_names, check_types, refuse_decided
 
 
 @dataclasses.dataclass
@@ -77,3 +77,14 @@ def test_what_the_data_decides_is_not_asked_for():
 )
 def test_a_message_is_one_line_whatever_it_quotes(message, line):
     assert str(UserError(message)) == line
+
+
+def test_names_are_those_of_the_function():
+    def make(*, rate, clip=0.0):
+        return rate, clip
+
+    check_names("config.part", {"rate": 1.0}, make)
+    with pytest.raises(UserError, match=r"config.part.clop: no such field; did you mean 'clip'"):
+        check_names("config.part", {"rate": 1.0, "clop": 2.0}, make)
+    with pytest.raises(UserError, match=r"config.part.rate is missing"):
+        check_names("config.part", {"clip": 2.0}, make)

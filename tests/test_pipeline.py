@@ -114,3 +114,20 @@ def test_data_of_another_kind_is_refused(toy, toy_performances):
     PreparedData(toy_performances).need("pitch", "pieces of music")
     with pytest.raises(UserError, match="holds no pieces of music: its records have label, name, strokes"):
         PreparedData(toy).need("pitch", "pieces of music")
+
+
+def test_a_window_is_cut_from_the_passes_it_lies_in():
+    """Against the stream as a whole; sets smaller and larger than a window."""
+    for count in (3, 50, 400):
+        plan = Plan(np.full(count, 7), 5, 1, 1)
+        stream = np.concatenate([np.random.default_rng([1, 0, epoch]).permutation(count) for epoch in range(500)])
+        size = WINDOW * 5
+        for window in (0, 1, 7):
+            rows = np.concatenate([plan.batch(window * WINDOW + step)[0] for step in range(WINDOW)])
+            assert sorted(rows) == sorted(stream[window * size : (window + 1) * size])
+
+
+def test_a_batch_of_too_many_passes_is_refused():
+    with pytest.raises(UserError, match=r"config.batch_size=100: the train split has 6 examples"):
+        Plan(np.full(6, 7), 100, 0, 1)
+    Plan(np.full(6, 7), 96, 0, 1)

@@ -45,7 +45,11 @@ def inverse_sigmoid(rate: float) -> Schedule:
     return lambda step: 1 - jax.nn.sigmoid(math.log(rate) - jnp.asarray(step, jnp.float32) / rate)
 
 
-SAMPLING = {"constant": constant, "exponential": exponential, "inverse_sigmoid": inverse_sigmoid}
+SAMPLING: dict[str, Callable[[float], Schedule]] = {
+    "constant": constant,
+    "exponential": exponential,
+    "inverse_sigmoid": inverse_sigmoid,
+}
 """Shares of inputs that a decoder draws itself in training (Bengio et al. 2015, section 2.4)."""
 
 

@@ -21,8 +21,11 @@ class Data:
         self.splits = splits
         self.lengths = {name: np.array([len(d) for d in drawings], np.int32) for name, drawings in splits.items()}
 
+    def example(self, split, number):
+        return {"strokes": self.splits[split][number], "label": number % len(self.labels)}
+
     def examples(self, split):
-        return ({"strokes": drawing, "label": i % len(self.labels)} for i, drawing in enumerate(self.splits[split]))
+        return (self.example(split, number) for number in range(len(self.splits[split])))
 
 
 def drawing(rng, points, largest=50):
@@ -218,3 +221,22 @@ def test_drawings_from_elsewhere_come_in_the_size_of_the_data(tmp_path):
     foreign = codec.adapt({"strokes": np.array([[3, 0, 0], [0, -6, 1]], np.int16), "label": "ant"})
     assert foreign["strokes"].tolist() == [[255.0, 0.0, 0.0], [0.0, -510.0, 1.0]]
     assert foreign["label"] == "ant"
+
+
+def test_of_a_large_split_the_scale_is_of_drawings_evenly_spread(monkeypatch):
+    """Every tenth of 1,000: a scale close to that of all; N_max and what is refused stay those of all."""
+    from magenta_lite.models.sketch_rnn import codec as module
+
+    rng = np.random.default_rng(5)
+    drawings = [drawing(rng, int(points)) for points in rng.integers(2, 30, 1000)]
+    drawings[501] = drawing(rng, 200)
+    data = Data(train=drawings, valid=drawings[:20], test=drawings[:20])
+    whole, told = Codec.from_data({}, data)
+    assert not told
+    monkeypatch.setattr(module, "SURVEYED", 100)
+    few, told = Codec.from_data({}, data)
+    assert told == {"train: sketches read for the scale, of 1,000": 100}
+    assert few.n_max == whole.n_max == 200
+    assert few.scale != whole.scale
+    np.testing.assert_allclose(few.scale, whole.scale, rtol=0.05)
+    np.testing.assert_allclose(few.size, whole.size, rtol=0.1)
