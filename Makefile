@@ -20,7 +20,7 @@ help:
 	@echo "make demo    train a small SketchRNN on built-in drawings (two to five minutes) and lay out its page"
 	@echo "make demo-music   train a small Performance RNN on built-in pieces (three to six minutes): a page to see and hear"
 	@echo "make test    run the tests, in as many processes as cores; ARGS=\"tests/sketch -x\" chooses some; MAGENTA_LITE_DATA=DIR adds real data"
-	@echo "make reliability   the long form of the tests of faults and of hostile input: hours, see docs/reliability.md"
+	@echo "make reliability   the long form of the tests of faults, lost hosts and hostile input: hours, see docs/reliability.md"
 	@echo "make lint    ruff, and mypy on magenta_lite"
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove .venv and caches; prepared/ and runs/ are kept"
@@ -51,7 +51,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 reliability: $(READY)
-	@$(BIN)/python -m pytest --long --durations=0 tests/faults tests/fuzz $(ARGS)
+	@$(BIN)/python -m pytest --long --durations=0 tests/faults tests/fuzz tests/hosts tests/data/test_portions.py $(ARGS)
 
 lint: $(READY)
 	@failed=0; \

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import Rejected, UserError
+from magenta_lite.records import Records
 
 Batch = dict[str, NDArray]
 
@@ -63,7 +64,7 @@ class PreparedData:
             raise UserError(f"{self.folder} holds no {what}: its records have {', '.join(sorted(columns))}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_builder"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_builder", "_opened")}
 
     @functools.cached_property
     def _builder(self) -> Any:
@@ -71,13 +72,13 @@ class PreparedData:
 
         return tfds.builder_from_directory(self.folder)
 
-    @functools.cache  # noqa: B019  (one object for the whole run)
-    def _records(self, split: str) -> Any:
-        return self._builder.as_data_source(split)
+    @functools.cached_property
+    def _opened(self) -> dict[str, Records]:
+        return {split: Records(self._builder, split) for split in self.lengths}
 
     def example(self, split: str, index: int) -> dict[str, Any]:
         """The example of that number, as its builder stored it; its label as the class name, texts as str."""
-        stored = self._records(split)[int(index)]
+        stored = self._opened[split][int(index)]
         record = {name: value.decode() if isinstance(value, bytes) else value for name, value in stored.items()}
         record["label"] = self.labels[int(record["label"])]
         return record

@@ -12,7 +12,7 @@ SHARED = Path(os.environ.get("MAGENTA_LITE_DATA", Path(__file__).parents[1] / ".
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="the long form of tests/faults and tests/fuzz, which is hours")
+    parser.addoption("--long", action="store_true", help="the long form of the tests of luck, which is hours")
 
 
 @pytest.fixture(scope="session")
