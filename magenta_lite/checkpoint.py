@@ -2,9 +2,9 @@
 
 A checkpoint has three items, so that sampling reads no more than it needs: parameters; training (the optimizer's state
 and the step, which is also the position in the data); and about: the version that wrote them, the checksums of the two
-and of itself, how many steps were skipped, and the best one's loss. It is written in the background and appears whole or
-not at all. What cannot be read back to the last bit is never used: a run goes back to the newest checkpoint that can, in
-either folder, and sets the newer ones, and a best one that cannot be read, aside in `unreadable/`.
+and of itself, how many steps were skipped, and the best one's loss. It is written in the background and appears whole
+or not at all. What cannot be read back to the last bit is never used: a run goes back to the newest checkpoint that
+can, in either folder, and sets the newer ones, and a best one that cannot be read, aside in `unreadable/`.
 """
 
 import errno
