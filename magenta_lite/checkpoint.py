@@ -162,7 +162,10 @@ class Checkpoints:
         """
         for manager in (self._last, self._best):
             self._finish(manager)
-            manager.close()
+            try:
+                manager.close()
+            except Exception as error:  # of a write that began and failed
+                raise self._unwritten(self._latest[manager], error) from None
 
 
 def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
