@@ -6,16 +6,18 @@ Files of strangers are read by processes that may die of them, within Beam, too.
 import collections
 import functools
 import itertools
+import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from data import on_beam
+from data.midi import kept
 from data.midi.reading import File, Read
 from data.reading_pool import read_all
-from magenta_lite.errors import Rejected
+from magenta_lite.errors import Rejected, UserError
 
 KEEPS = "read"
 """The folder in which results are kept, in that in which the set is made."""
@@ -45,7 +47,7 @@ def read_here(function: Function, items: Iterable[File], *, folder: Path, proces
         while True:
             first = next(results, None)  # so that all chunks before the next that is missing have been asked for
             while chunks and chunks[0][2]:
-                yield from _restore(chunks.popleft()[0])
+                yield from _restore(*chunks.popleft()[:2])
             if first is None:
                 return
             path, count, _ = chunks.popleft()
@@ -73,8 +75,8 @@ def read_on_beam(
     if tasks:
         function = functools.partial(_read_chunk, function)
         on_beam.run(function, tasks, options=options, processes=processes, threads=True)
-    for path, _ in chunks:
-        yield from _restore(path)
+    for path, chunk in chunks:
+        yield from _restore(path, len(chunk))
 
 
 def _chunks(items: Iterable[File], folder: Path) -> Iterator[tuple[Path, list[File]]]:
@@ -93,10 +95,42 @@ def _keep(results: list[Read | Rejected], path: Path) -> None:
     """Writes results whole or not at all, whoever else is at it."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "wb") as file:
-        pickle.dump(results, file)
+        file.write(_packed(results))
     os.replace(partial, path)
 
 
-def _restore(path: Path) -> list[Read | Rejected]:
-    """What this build's own processes have kept; for nothing that was ever a file of a stranger."""
-    return pickle.loads(path.read_bytes())
+def _restore(path: Path, count: int) -> list[Read | Rejected]:
+    """The results that were kept, so many; raises UserError where it is damaged, or was put there by somebody else."""
+    try:
+        results = _unpacked(path.read_bytes())
+        if len(results) != count:
+            raise ValueError(f"{len(results)} results of {count} files")
+        return results
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete {path.parent.parent} and begin anew") from None
+
+
+def _packed(results: Sequence[Read | Rejected]) -> bytes:
+    head: list[Any] = []
+    parts: list[bytes] = []
+    for result in results:
+        if isinstance(result, Rejected):
+            head.append(result.reason)
+            continue
+        head.append([result.records, result.elsewhere, result.lost, result.why])
+        parts += [result.columns, result.signature]
+    return kept.join(json.dumps(head).encode(), *parts, b"")
+
+
+def _unpacked(content: bytes) -> list[Read | Rejected]:
+    head, rest = kept.split(content)
+    told = json.loads(head)
+    parts = iter(kept.split(rest, 2 * sum(isinstance(one, list) for one in told) + 1))
+    results: list[Read | Rejected] = []
+    for one in told:
+        if isinstance(one, str):
+            results.append(Rejected(one))
+            continue
+        records, elsewhere, lost, why = one
+        results.append(Read(int(records), next(parts), next(parts), dict(elsewhere), dict(lost), str(why)))
+    return results

@@ -1,12 +1,10 @@
 """What is read of one MIDI file: a whole piece, or its passages; light, since every reading process imports it."""
 
-import pickle
-import zlib
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from data import packing
-from data.midi import extraction, files, pop909
+from data.midi import extraction, files, kept, pop909
 from data.midi.extraction import Wanted
 from magenta_lite.errors import Rejected
 from magenta_lite.music import midi
@@ -17,7 +15,7 @@ File = tuple[str, str, bytes | None]
 
 
 class Read(NamedTuple):
-    """What a file holds: records, how many; columns of all of them, for `restore`; signature, of near_duplicates.
+    """What a file holds: records, how many; columns, all of theirs by kept.pack; signature, of near_duplicates.
 
     elsewhere, lost, why: as in extraction.Extracted.
     """
@@ -38,7 +36,7 @@ def read_piece(min_notes: int, file: File) -> Read | Rejected:
     packed = packing.pack_score(score)
     if isinstance(packed, Rejected):
         return packed
-    return Read(1, _pack([packed]), extraction.signature(score).tobytes(), {}, {}, "")
+    return Read(1, kept.pack([packed]), extraction.signature(score).tobytes(), {}, {}, "")
 
 
 def read_passages(min_notes: int, wanted: Wanted, chords: str, file: File) -> Read | Rejected:
@@ -56,18 +54,13 @@ def read_passages(min_notes: int, wanted: Wanted, chords: str, file: File) -> Re
         return score
     found = extraction.extract(score, wanted, changes)
     signature, lost = found.signature.tobytes(), {**found.lost, **lost}
-    return Read(len(found.passages), _pack(found.passages), signature, found.elsewhere, lost, found.why)
+    return Read(len(found.passages), kept.pack(found.passages), signature, found.elsewhere, lost, found.why)
 
 
 def beside(name: str) -> tuple[str, str]:
     """The names of POP909's texts of beats and chords that belong to a file."""
     folder = PurePosixPath(name).parent
     return str(folder / pop909.BEATS), str(folder / pop909.CHORDS)
-
-
-def restore(columns: bytes) -> list[dict[str, Any]]:
-    """The records that were packed a moment ago; for nothing that was ever in a file of a stranger."""
-    return pickle.loads(zlib.decompress(columns))
 
 
 def _score(min_notes: int, file: File) -> Score | Rejected:
@@ -77,7 +70,3 @@ def _score(min_notes: int, file: File) -> Score | Rejected:
     if isinstance(score, Rejected) or len(score.start) >= min_notes:
         return score
     return Rejected(f"fewer than {min_notes} notes")
-
-
-def _pack(records: list[dict[str, Any]]) -> bytes:
-    return zlib.compress(pickle.dumps(records), 1)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data import near_duplicates
 from data.archives import plain
-from data.midi import files, reading
+from data.midi import files, kept
 from data.midi.files import Found
 from data.midi.reading import File, Read
 from data.reading_pool import read_all
@@ -105,7 +105,7 @@ class Contents:
         begin, end = self._place[index].tolist()
         with self._spool.open("rb") as file:
             file.seek(begin)
-            return reading.restore(file.read(end - begin))
+            return kept.unpack(file.read(end - begin))
 
     def reasons(self) -> str:
         """How many files were rejected for which reason."""
