@@ -25,7 +25,7 @@ from magenta_lite.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 
-_LARGEST = 1 << 29  # bytes of one entry; the largest published one holds about 0.2 GB
+_LARGEST = 240 << 20  # bytes of one entry, which is held twice; the largest published one has about 0.2 GB
 _DENSEST = 50  # times an entry may be larger than its compressed form; published ones reach 5
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack to any size before it is known
 # Of a pickle: this many, and so many for each compressed byte; published ones take 0.2. Each may take 100 bytes.
@@ -57,7 +57,7 @@ def read(path: Path, split: str) -> list[NDArray[Any] | None]:
             # Drawings of equal length may have been saved as one plain array [n, N, 3].
             if len(shape) != 3:
                 raise _RefusedError(f"an array {list(shape)} of {dtype}: expected an array of drawings, each [N, 3]")
-            return list(_array(shape, dtype.str, fortran, data.read()))
+            return list(_array(shape, dtype.str, fortran, data.getbuffer()[data.tell() :]))
         fixed, each = _INSTRUCTIONS
         outer = _ArrayUnpickler(data, fixed + each * info.compress_size).load()
         if not isinstance(outer, _Array) or not isinstance(outer.content, list):
@@ -97,7 +97,9 @@ def _entry(path: Path, split: str) -> Iterator[tuple[IO[bytes], zipfile.ZipInfo]
             if info.compress_type not in _METHODS:
                 raise _RefusedError(f"packed by method {info.compress_type}, as no set of drawings is")
             info.compress_size = min(info.compress_size, path.stat().st_size)  # it may say anything
-            if info.file_size > min(_LARGEST, _DENSEST * max(info.compress_size, 1 << 16)):
+            if info.file_size > _LARGEST:
+                raise _RefusedError(f"{info.file_size:,} bytes, expected at most {_LARGEST:,}: part it into files")
+            if info.file_size > _DENSEST * max(info.compress_size, 1 << 16):
                 raise _RefusedError(
                     f"would unpack {info.compress_size:,} to {info.file_size:,} bytes, as no set of drawings does"
                 )
@@ -143,14 +145,15 @@ def _drawing(item: Any) -> NDArray[Any] | None:
     return item.content
 
 
-def _array(shape: tuple[int, ...], dtype: str, fortran: bool, content: bytes) -> NDArray[Any]:
+def _array(shape: tuple[int, ...], dtype: str, fortran: bool, content: bytes | memoryview) -> NDArray[Any]:
+    """An array over the content itself: a copy of a large file would be another one."""
     kind = np.dtype(dtype) if _REAL.match(dtype.lstrip("<>=|")) else None
     if kind is None:
         raise _RefusedError(f"an array of {dtype!r}: expected real numbers")
     # The size is compared before anything is allocated: a shape is only a claim.
     if not _is_shape(shape) or math.prod(shape) * kind.itemsize != len(content):
         raise _RefusedError(f"an array {_shown(shape)} of {dtype} in {len(content)} bytes")
-    return np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C").copy()
+    return np.frombuffer(content, kind).reshape(shape, order="F" if fortran else "C")
 
 
 def _is_shape(shape: Any) -> bool:

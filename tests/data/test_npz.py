@@ -168,6 +168,13 @@ def test_claimed_sizes_allocate_nothing(tmp_path, entry, message):
         tracemalloc.stop()
 
 
+def test_an_entry_that_is_too_large_is_refused(save, drawings, monkeypatch):
+    monkeypatch.setattr(npz, "_LARGEST", 1000)
+    path = save("cat", train=drawings(90), valid=[], test=[])
+    with pytest.raises(UserError, match=r"train.npy: [\d,]+ bytes, expected at most 1,000: part it into files"):
+        npz.read(path, "train")
+
+
 def test_an_entry_that_unpacks_without_end_is_refused(tmp_path):
     _refused(_write(tmp_path / "cat.npz", bytes(20 << 20)), "would unpack")
 
