@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from magenta_lite.runtime import keep_compiled, keep_memory
-from magenta_lite.watch import watch
+from magenta_lite.watch import AT_ONCE, watch, watched
 
 if __name__ == "__main__":
     keep_memory()
@@ -37,6 +37,7 @@ _INIT_FROM = flags.DEFINE_string("init_from", None, "workdir whose best paramete
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "of several hosts: HOST:PORT of process 0")
 _PROCESSES = flags.DEFINE_integer("processes", None, "of several hosts: how many processes there are")
 _PROCESS = flags.DEFINE_integer("process", None, "of several hosts: the number of this process, from 0")
+_PATIENCE = flags.DEFINE_integer("patience", hosts.PATIENCE, "of several hosts: seconds to wait for each other", 1)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "several hosts, as SLURM, Open MPI or Cloud TPU tell of them")
 
 
@@ -131,8 +132,11 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
             if step % config.save_every == 0 or step == stop:
                 settle()
                 save()
-            if (step % config.evaluate_every == 0 or step == stop) and not settle():
-                evaluate(step)
+            if step % config.evaluate_every == 0 or step == stop:
+                if not settle():
+                    evaluate(step)
+                elif step == stop:
+                    logs.say(f"stopped by a signal before the evaluation of step {step}; the same command makes it")
     except NotFinite as error:
         if not checkpoints:
             raise UserError(f"{error}; the first host tells of the last good checkpoint") from None
@@ -142,12 +146,14 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
 
 
 def _signals() -> dict[int, float]:
-    """The signals to stop that have come, and when; another one of a kind, a second later, ends the program at once."""
+    """The signals to stop that have come, and when; another one of a kind, later, ends the program at once.
+
+    Where the process is watched its parent sees to that. Some signals come to both of them, and are passed on, too.
+    """
     came: dict[int, float] = {}
 
     def stop_soon(number: int, _: object) -> None:
-        # One that is sent to a whole group, as Ctrl-C is, comes twice to one of several hosts: its parent passes it on.
-        if time.monotonic() - came.setdefault(number, time.monotonic()) > 1:
+        if time.monotonic() - came.setdefault(number, time.monotonic()) > AT_ONCE and not watched():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -163,11 +169,12 @@ def main() -> None:
     config = configs.from_flags(sys.argv)
     if _WORKDIR.value is None:
         raise UserError("flag --workdir=DIR is required")
-    if hosts.asked(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value):
-        hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    keep_compiled()
+    several = hosts.asked(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value)
     try:
         with hosts.together():
+            if several:
+                hosts.connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _PATIENCE.value)
+            keep_compiled()
             train(config, Path(_WORKDIR.value), _INIT_FROM.value)
     except UserError as error:
         # Threads of orbax, whose writing has failed, may wait for each other for ever, and Python for them.

@@ -32,6 +32,10 @@ from magenta_lite.training import NotFinite, State, on_host
 VERSION = importlib.metadata.version("magenta_lite")
 
 
+_SMALL = 64 << 20  # bytes of parameters that may stand in files of any size
+_DENSEST = 20  # times that parameters may be larger than their files; trained ones reach 1.1
+
+
 class Unreadable(Exception):
     """A checkpoint that is damaged, or of another model; says why."""
 
@@ -127,9 +131,12 @@ class Checkpoints:
         like = on_host(like)
         bad: list[tuple[Path, Unreadable]] = []
         found: tuple[Path, State] | None = None
+        best_found = False
         for folder in _newest_first(self.workdir):
-            if found and folder.parent.name != "best":
-                continue  # older, and not to be sampled from unless asked for
+            best = folder.parent.name == "best"
+            # Not to be sampled from unless asked for; and a best one before the last may be half deleted.
+            if best_found if best else found:
+                continue
             try:
                 about = _about(folder)
                 parameters = _read(folder, "parameters", _pure(like.parameters), about)
@@ -137,6 +144,7 @@ class Checkpoints:
             except Unreadable as error:
                 bad.append((folder, error))
                 continue
+            best_found = best_found or best
             if not found:
                 state = _like(like.parameters, parameters), _like(like.optimizer, training["optimizer"])
                 found = folder, State(*state, training["step"])
@@ -189,11 +197,23 @@ def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
     _, state = nnx.split(model, nnx.Param)
     folder = folder / str(step)
     try:
+        _check_size(folder / "parameters", state)
         restored = _read(folder, "parameters", _pure(state), _about(folder))
     except Unreadable as error:
         raise UserError(f"the checkpoint {folder} {error}: name another --checkpoint") from None
     nnx.update(model, _like(state, jax.tree.map(jnp.asarray, restored)))
     return step
+
+
+def _check_size(folder: Path, shapes: Any) -> None:
+    """Raises Unreadable where the files are far too small for parameters of these shapes.
+
+    What is not in the files is taken for zeros, so a stranger's few bytes could claim any amount of memory.
+    """
+    claimed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if claimed > max(_SMALL, _DENSEST * held):
+        raise Unreadable(f"cannot be read (parameters of {claimed:,} bytes in files of {held:,})")
 
 
 def _hush() -> None:

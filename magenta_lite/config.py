@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +193,14 @@ def load(path: Path) -> ConfigDict:
     return config
 
 
-def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-    """`field: old -> new` of every field that differs and may not when a run is resumed."""
+def differences(old: ConfigDict, new: ConfigDict, free: Collection[str] = RESUMABLE) -> list[str]:
+    """`field: old -> new` of every field that differs and may not; free: those that may, when a run is resumed."""
     a, b = _flat(old.to_dict()), _flat(new.to_dict())
+    pairs = {name: (a.get(name, "missing"), b.get(name, "missing")) for name in sorted(a.keys() | b.keys())}
     return [
-        f"{name}: {a.get(name, 'missing')} -> {b.get(name, 'missing')}"
-        for name in sorted(a.keys() | b.keys())
-        if a.get(name, "missing") != b.get(name, "missing") and name not in RESUMABLE
+        f"{name}: {one!r} -> {other!r}" if str(one) == str(other) else f"{name}: {one} -> {other}"
+        for name, (one, other) in pairs.items()
+        if one != other and name not in free
     ]
 
 

@@ -9,7 +9,7 @@ from disturbed import arguments, assert_same_run, steps, wait_for
 
 @pytest.mark.parametrize(("letter", "count"), [("e", 1), ("c", 1), ("e", 2)])
 def test_a_signal_during(starter, toy, tmp_path, letter, count):
-    """Once, and it stops behind the step; twice, and it ends at once. Then it goes on as if nothing had been."""
+    """Once, and it stops behind the step; twice together is as once, or ends it. Then it goes on as if nothing was."""
     workdir, phase = tmp_path / "run", tmp_path / "phase"
     number = starter.start(arguments(workdir, toy, num_steps=1_000_000), tmp_path)
     wait_for(number, lambda: phase.exists() and phase.read_text() == letter)

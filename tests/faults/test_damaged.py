@@ -266,3 +266,25 @@ def test_what_is_not_finite_is_never_written(workdir):
         checkpoints.save_best(bad, 0.0)
     checkpoints.close()
     assert checkpoints.newest == 6
+
+
+def test_a_best_one_that_was_being_deleted_is_no_damage(workdir, capsys):
+    """A kill between the writing of a better one and the deleting of the one before it."""
+    shutil.copytree(workdir / "best" / "4", workdir / "best" / "2")
+    shutil.rmtree(workdir / "best" / "2" / "parameters")
+    checkpoints = Checkpoints(workdir)
+    assert same(checkpoints.restore(state(1)), state(6))
+    assert capsys.readouterr().out == ""
+    assert not (workdir / "unreadable").exists()
+    assert checkpoints.best_loss == 6.0
+    assert checkpoints.save_best(state(8), 1.0)
+    checkpoints.close()
+    assert [path.name for path in (workdir / "best").iterdir()] == ["8"]
+
+
+def test_parameters_that_are_only_claimed_take_no_memory(workdir, monkeypatch):
+    """What files do not hold, tensorstore takes for zeros."""
+    claims = Model()
+    claims.said = nnx.Param(jax.ShapeDtypeStruct((10**9,), jnp.float32))
+    with pytest.raises(UserError, match=r"best/4 cannot be read \(parameters of 4,000,006,000 bytes in files of"):
+        restore_parameters(workdir, "best", claims)
