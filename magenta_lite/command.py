@@ -27,26 +27,37 @@ def run(function: Callable[..., int | None], argv: Sequence[str] | None = None) 
     guard(lambda: function(**parse(argv, function)))
 
 
+def ending(error: BaseException) -> tuple[int, str] | None:
+    """The exit status that an error stands for, and the line that is said of it, which may be empty.
+
+    None: it is a defect of the program, whose traceback is to be shown.
+    """
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, ""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has gone, as in `... | head`
+        return 141, ""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return 2, f"{error.filename}: a name is longer than any file can have"
+    return None
+
+
 def guard(action: Callable[[], int | None]) -> None:
-    """Runs the action and exits with its status; a UserError is printed as one line and exits with 2."""
+    """Runs the action and exits with its status, or with that of what ended it, of which it prints one line."""
     try:
         status = action()
         if sys.stdout:  # None where a program is started without any
             sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read the output has gone, as in `... | head`; what is still to be written goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+    except (UserError, KeyboardInterrupt, OSError) as error:
+        end = ending(error)
+        if end is None:
             raise
-        print(f"error: {UserError(f'{error.filename}: a name is longer than any file can have')}", file=sys.stderr)
-        sys.exit(2)
+        status, line = end
+        if isinstance(error, BrokenPipeError):  # what is still to be written goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if line:
+            print(f"error: {line}", file=sys.stderr)
     sys.exit(status or 0)
 
 

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -20,13 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite import watch
+from magenta_lite.command import ending
 from magenta_lite.errors import UserError
 
 SILENCE = 30
 """Seconds after which a host that does not answer counts as gone. One whose process ends is often missed at once."""
 
 PATIENCE = 60
-"""Seconds that the processes of a run wait for each other at its start."""
+"""Seconds that the processes of a run wait for each other at its start, unless told otherwise."""
+
+_GONE = re.compile(
+    r"\b(UNAVAILABLE|DEADLINE_EXCEEDED)\b|Gloo|Connection (closed|reset|refused)|Broken pipe|timed? ?out|heartbeat"
+    r"|remote process exited",
+    re.IGNORECASE,
+)
+"""What JAX says where another host is lost, whatever does the sums: Gloo between CPUs, NCCL between GPUs."""
 
 _PORTION = 2**24
 """Numbers of four bytes that are sent at once: a state may be larger than what one array of bytes can be."""
@@ -46,14 +54,21 @@ def asked(coordinator: str | None, processes: int | None, process: int | None, d
     return False
 
 
-def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+def connect(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    patience: int = PATIENCE,
+) -> None:
     """Joins the other processes; before any array is made.
 
     coordinator: HOST:PORT of process 0 (JAX_COORDINATOR_ADDRESS). processes: how many there are; process: which one
     this is, from 0 (JAX_NUM_PROCESSES, JAX_PROCESS_ID). What is None JAX finds under SLURM, Open MPI and on Cloud TPU.
+    patience: seconds to wait for each other.
 
     Raises:
-      UserError: a value is none of these, or they do not find each other in PATIENCE seconds.
+      UserError: a value is none of these, they do not find each other in time, or have not equally many devices.
+      JaxRuntimeError: this host's devices cannot be used, or another host is lost.
     """
     where = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     if where is not None and not (re.fullmatch(r".+:\d{1,5}", where) and int(where.rpartition(":")[2]) < 2**16):
@@ -68,12 +83,12 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
         _check_free(where)
     jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM, and does nothing with it
     at = f" at {where}" if where else ""
-    waiting = threading.Timer(10, print, (f"waiting for the other processes{at}, for {PATIENCE} s at most",))
+    waiting = threading.Timer(10, print, (f"waiting for the other processes{at}, for {patience} s at most",))
     waiting.daemon = True
     waiting.start()
     try:
         jax.distributed.initialize(
-            coordinator, processes, process, heartbeat_timeout_seconds=SILENCE, initialization_timeout=PATIENCE
+            coordinator, processes, process, heartbeat_timeout_seconds=SILENCE, initialization_timeout=patience
         )
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:160]
@@ -81,9 +96,26 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
     finally:
         waiting.cancel()
     watch.joined()
-    counts = [sum(device.process_index == one for device in jax.devices()) for one in range(jax.process_count())]
+    try:
+        devices = jax.devices()
+    except RuntimeError as error:
+        raise jax.errors.JaxRuntimeError(str(error)) from None
+    counts = [sum(device.process_index == one for device in devices) for one in range(jax.process_count())]
     if len(set(counts)) > 1:
         raise UserError(f"the hosts have {', '.join(map(str, counts))} devices: expected equally many")
+    _make_connections(devices)
+
+
+def _make_connections(devices: Sequence[jax.Device]) -> None:
+    """Makes the connections of every set of devices that training will use: those of a message, and those of a step.
+
+    XLA makes them at the first collective of a set and waits 30 seconds for the others there, while later on a host may
+    take as long as it likes: one has the workdir to make, one has a step to compile that another has kept.
+    """
+    shared(lambda: None)
+    in_order = sorted(devices, key=lambda device: (device.process_index, device.id))  # as Steps has them
+    total = jax.pmap(lambda one: jax.lax.psum(one, "devices"), "devices", devices=in_order)
+    jax.block_until_ready(total(np.ones(jax.local_device_count(), np.float32)))
 
 
 def _check_free(where: str) -> None:
@@ -161,23 +193,25 @@ def together() -> Iterator[None]:
 
     JAX would wait for the others at its end, for minutes, and they for this one.
     """
-    if not several():
-        yield
-        return
     try:
         yield
         return
-    except UserError as error:
-        status, line = 2, str(error)
-    except jax.errors.JaxRuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:160]
-        own = reason.startswith("RESOURCE_EXHAUSTED")  # memory: no fault of the others
-        status, line = (1, reason) if own else (watch.LOST, watch.lost(reason))
-    except KeyboardInterrupt:
-        status, line = 130, "interrupted"
-    except BaseException:
-        status, line = 1, traceback.format_exc()
-    print(f"error: {line}", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    except BaseException as error:
+        if not jax.distributed.is_initialized():
+            raise
+        status, line = _ending(error)
+    if line:
+        with contextlib.suppress(OSError):
+            print(f"error: {line}", file=sys.stderr, flush=True)
+    if sys.stdout:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
     os._exit(status)
+
+
+def _ending(error: BaseException) -> tuple[int, str]:
+    """The exit status, and what is said. Only what tells of a connection is laid to another host."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        return (watch.LOST, watch.lost(reason)) if _GONE.search(str(error)) else (1, reason)
+    return ending(error) or (1, "".join(traceback.format_exception(error)))

@@ -85,6 +85,10 @@ def _writing(workdir: Path) -> Iterator[None]:
         ) from None
 
 
+_OF_THE_FIRST = ("data.dir", "data.build", "log_every", "keep_checkpoints")
+"""Fields that may differ between hosts: the first alone uses them; of the folder the digest of its data counts."""
+
+
 def agree(codec: Any, config: ConfigDict, data: PreparedData) -> Any:
     """The first host's codec, on every host of a run; codec: its own, there alone.
 
@@ -93,7 +97,7 @@ def agree(codec: Any, config: ConfigDict, data: PreparedData) -> Any:
     """
     fields = dataclasses.asdict(codec) if hosts.first() else None
     facts = hosts.shared(lambda: {"config": config.to_dict(), "codec": fields, "digest": data.source.get("digest")})
-    different = configs.differences(ConfigDict(facts["config"]), config)
+    different = configs.differences(ConfigDict(facts["config"]), config, _OF_THE_FIRST)
     if different:
         raise UserError(f"host {jax.process_index()} has another config than the first ({'; '.join(different)})")
     if data.source.get("digest") != facts["digest"]:

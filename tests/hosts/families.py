@@ -28,6 +28,7 @@ def example(self: pipeline.PreparedData, split: str, index: int) -> dict[str, ob
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         hosts.connect(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        print("connected", flush=True)
     keep_compiled()
     whole, pipeline.PreparedData.example = pipeline.PreparedData.example, example
     with hosts.together():

@@ -1,8 +1,9 @@
-"""train.py that can be held: at its start, once connected, before a step, and before an evaluation.
+"""train.py that can be held: at its start, once connected, when the first host makes the workdir, before a step, and
+before an evaluation.
 
-In the folder HELD a file "step-7" holds every process that comes there: each makes a file with its own number behind
-it, and goes on when the first one is gone. One that is told to stop makes "told" and its number. train.py and all else
-are what a person runs.
+In the folder HELD a file "step-7" holds every process that comes there, a file "step-7-of-0" process 0: each makes a
+file with its own number behind it, and goes on when the first one is gone. One that is told to stop makes "told" and
+its number. train.py and all else are what a person runs.
 """
 
 import os
@@ -18,23 +19,23 @@ if __name__ == "__main__":
     watch(sys.argv[1:])
 
 import train
-from magenta_lite import hosts, training
+from magenta_lite import hosts, training, workdirs
 from magenta_lite.command import guard
 
 
 def here(point: str) -> None:
-    number = next(word for word in sys.argv if word.startswith("--process=")).partition("=")[2]
-    (FOLDER / f"{point}.{number}").touch()
+    (FOLDER / f"{point}.{NUMBER}").touch()
 
 
 def come_to(point: str) -> None:
     """Waits as long as the process is to be held at that point."""
-    if (FOLDER / point).exists():
-        here(point)
-    while (FOLDER / point).exists():
-        time.sleep(0.01)
-        if came:
-            here("told")
+    for name in (point, f"{point}-of-{NUMBER}"):
+        if (FOLDER / name).exists():
+            here(name)
+        while (FOLDER / name).exists():
+            time.sleep(0.01)
+            if came:
+                here("told")
 
 
 class PacedSteps(training.Steps):
@@ -53,6 +54,11 @@ def connect(*values: object) -> None:
     come_to("connected")
 
 
+def prepare(*values: object) -> object:
+    come_to("preparing")
+    return prepare_workdir(*values)
+
+
 def signals() -> dict[int, float]:
     global came
     came = take_signals()
@@ -61,7 +67,9 @@ def signals() -> dict[int, float]:
 
 if __name__ == "__main__":
     FOLDER, came = Path(os.environ["HELD"]), {}
+    NUMBER = next(word for word in sys.argv if word.startswith("--process=")).partition("=")[2]
     connect_hosts, hosts.connect = hosts.connect, connect
+    prepare_workdir, workdirs.prepare = workdirs.prepare, prepare
     take_signals, train._signals = train._signals, signals
     train.Steps = PacedSteps
     guard(train.main)

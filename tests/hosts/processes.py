@@ -24,10 +24,18 @@ def small(**more: object) -> dict[str, object]:
     return {"num_steps": STEPS, "buckets": 1, "evaluate_every": STEPS, "save_every": 5, **more}
 
 
+_kept: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """A port at which a process can listen, and that no other program is given as long as the tests run."""
+    found = socket.socket()
+    found.bind(("127.0.0.1", 0))
+    # Behind the binding: others that say so, too, as those who listen do, may have the port as long as this one does
+    # not listen, while whoever asks for any port is given another.
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _kept.append(found)
+    return found.getsockname()[1]
 
 
 def environment(devices: int, **more: str) -> dict[str, str]:

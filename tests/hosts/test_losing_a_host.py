@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import signal
 import time
 
@@ -34,6 +35,11 @@ def assert_as_straight(workdir, straight):
     assert found.keys() == expected.keys()
     for step, several in found.items():
         np.testing.assert_allclose(several, expected[step], rtol=1e-5, err_msg=f"step {step}")
+
+
+def tells_of_a_loss(line):
+    """What a process says last that has lost the other: it has found that, or JAX has, and has ended it."""
+    return line.startswith(("error: a host of this run has gone", "error: the process of this host ended with SIGABRT"))
 
 
 def newest(workdir):
@@ -87,6 +93,19 @@ class Pair:
         return status, self[number].last, seconds
 
 
+@pytest.mark.parametrize("point", ["preparing", "step-1-of-0", "step-1-of-1", "evaluation-of-1"])
+def test_a_host_may_take_its_time(times, toy, tmp_path, point):
+    """While it makes the workdir, and before the first step and evaluation: more than XLA waits for a connection."""
+    if not times(False, True):
+        pytest.skip("with --long")
+    with Pair(tmp_path / "run", toy, [point]) as pair:
+        pair.come(point, int(point[-1]) if "of" in point else 0)
+        time.sleep(hosts.SILENCE + 10)
+        pair.release(point)
+        assert [pair[n].wait() for n in (0, 1)] == [0, 0], pair[0].output + pair[1].output
+    assert newest(tmp_path / "run") == STEPS
+
+
 def slurm(number, port):
     """What JAX reads of SLURM, of a job that meets at the port: 61440 + SLURM_JOB_ID % 4096."""
     return {
@@ -109,7 +128,10 @@ def test_devices_and_hosts_come_and_go(toy, straight, tmp_path):
         assert "4 device(s)" in process.output
 
     port = free_port()
-    with Pair(workdir, toy, ["step-9"], [slurm(n, port) for n in (0, 1)], ["--distributed"]) as pair:
+    elsewhere = {"data.dir": str(tmp_path / "elsewhere")}  # the same data
+    (tmp_path / "elsewhere").symlink_to(toy)
+    envs = [slurm(n, port) for n in (0, 1)]
+    with Pair(workdir, toy, ["step-9"], envs, ["--distributed"], ({}, elsewhere)) as pair:
         pair.come("step-9")
         pair[1].signal(signal.SIGTERM, "parent")
         pair.come("told", 1)
@@ -130,7 +152,7 @@ def test_devices_and_hosts_come_and_go(toy, straight, tmp_path):
         pair.release("step-14")
         status, line, seconds = pair.ends(0, hosts.SILENCE + BUSY)
         print(f"missed after {seconds:.1f} s: {line}")
-        assert (status, line.startswith("error: a host of this run has gone")) == (watch.LOST, True)
+        assert (status, tells_of_a_loss(line)) == (watch.LOST, True), line
         assert pair[1].alive() == []
 
     words = ["train.py", *flags(workdir, toy, **small())]
@@ -159,7 +181,7 @@ def test_each_way_to_lose_one(times, toy, straight, tmp_path, way):
         status, line, seconds = pair.ends(1 - victim, hosts.SILENCE + BUSY)
         print(f"{phase}, {whom} of {victim}: missed after {seconds:.1f} s: {line}")
         assert status == watch.LOST, pair[1 - victim].output
-        assert line.startswith("error: a host of this run has gone"), line
+        assert tells_of_a_loss(line), line
         pair[victim].wait(BUSY)
         until(lambda: not pair[victim].alive())
         if whom == "child":
@@ -184,7 +206,7 @@ def test_a_frozen_host_is_missed(times, toy, straight, tmp_path, victim):
         status, line, seconds = pair.ends(1 - victim, hosts.SILENCE + BUSY)
         print(f"frozen {victim}: missed after {seconds:.1f} s: {line}")
         assert status == watch.LOST, pair[1 - victim].output
-        assert line.startswith("error: a host of this run has gone"), line
+        assert tells_of_a_loss(line), line
         pair[victim].signal(signal.SIGCONT)
         assert pair[victim].wait(hosts.SILENCE + BUSY) == watch.LOST
         assert pair[victim].alive() == []
@@ -193,22 +215,41 @@ def test_a_frozen_host_is_missed(times, toy, straight, tmp_path, victim):
     assert_as_straight(workdir, straight)
 
 
-@pytest.mark.parametrize("what", ["config", "data"])
-def test_a_mistake_on_one_host_ends_both(times, toy, toy_melodies, tmp_path, what):
-    if what == "data" and not times(False, True):
+# What is wrong: on which host, its fields, its environment, what it says.
+MISTAKES = {
+    "config": (1, {"model.decoder_size": 16}, {}, "host 1 has another config than the first (model.decoder_size"),
+    "workdir": (0, {"model.decoder_size": 16}, {}, "run is of another config (model.decoder_size: 12 -> 16)"),
+    "on_nan": (1, {"on_nan": "skip"}, {}, "host 1 has another config than the first (on_nan: stop -> skip)"),
+    "num_steps": (1, {"num_steps": 7}, {}, f"another config than the first (num_steps: {STEPS} -> 7)"),
+    "evaluate_every": (1, {"evaluate_every": 7}, {}, f"another config than the first (evaluate_every: {STEPS} -> 7)"),
+    "data": (1, {"data.dir": "nowhere"}, {}, "no prepared data"),
+    "devices": (1, {}, {"XLA_FLAGS": ""}, "the hosts have 2, 1 devices: expected equally many"),
+    "platform": (1, {}, {"JAX_PLATFORMS": "none"}, "none"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_on_one_host_ends_both(times, toy, straight, tmp_path, what):
+    if list(MISTAKES).index(what) >= times(2, len(MISTAKES)):
         pytest.skip("with --long")
-    theirs = {"model.decoder_size": 16} if what == "config" else {"data.dir": str(tmp_path / "none")}
-    with Pair(tmp_path / "run", toy, fields=({}, theirs)) as pair:
-        first, second = (pair.ends(number, 2 * BUSY + hosts.SILENCE) for number in (0, 1))
-        print(f"{what}: {first}, {second}")
-        assert second[0] == 2
-        expected = {
-            "config": "host 1 has another config than the first (model.decoder_size",
-            "data": "no prepared data",
-        }
-        assert expected[what] in second[1]
-        assert first[0] == watch.LOST
-        assert first[1].startswith("error: a host of this run has gone")
+    guilty, fields, env, said = MISTAKES[what]
+    workdir = tmp_path / "run"
+    if what == "workdir":
+        shutil.copytree(straight, workdir)
+    theirs = [({}, {}), ({}, {})]
+    theirs[guilty] = fields, env
+    with Pair(workdir, toy, fields=[one for one, _ in theirs], envs=[one for _, one in theirs]) as pair:
+        found = [pair.ends(number, 2 * BUSY + hosts.SILENCE) for number in (0, 1)]
+        print(f"{what}: {found}")
+        status, line, _ = found[guilty]
+        assert status == (1 if what == "platform" else 2)
+        assert line.startswith("error: ")
+        assert said in line
+        status, line, _ = found[1 - guilty]
+        if what == "devices":  # both find that
+            assert (status, said in line) == (2, True)
+        else:
+            assert (status, tells_of_a_loss(line)) == (watch.LOST, True), line
 
 
 @pytest.mark.parametrize("what", ["alone", "nobody", "twice"])

@@ -1,13 +1,23 @@
 """The parent of a process: it ends as the child does, says what the child cannot, and leaves nothing behind."""
 
+import dataclasses
+import errno
+import json
+import os
+import runpy
 import signal
 import socket
+import time
+from contextlib import nullcontext
 
+import jax
 import pytest
-from processes import environment, started, until
+from processes import ROOT, environment, started, until
 
-from magenta_lite import hosts, watch
+from magenta_lite import hosts, models, watch, workdirs
+from magenta_lite.command import guard
 from magenta_lite.errors import UserError
+from magenta_lite.pipeline import PreparedData
 
 PROGRAM = """
 import os, signal, sys, time
@@ -47,7 +57,7 @@ def test_the_status_of_the_child_is_its_parents(watched, words):
     ("body", "status", "line"),
     [
         ("os.abort()", 2, f"error: {watch.APART}"),
-        ("watch.joined(); os.abort()", watch.LOST, "error: a host of this run has gone (JAX has missed it"),
+        ("watch.joined(); os.abort()", watch.LOST, "error: the process of this host ended with SIGABRT"),
         ("watch.joined(); os.kill(os.getpid(), 9)", watch.LOST, "error: the process of this host was ended by SIGKILL"),
     ],
 )
@@ -83,6 +93,130 @@ def test_the_child_ends_with_its_parent(watched):
         process.signal(signal.SIGKILL, "parent")
         process.wait()
         until(lambda: process.alive() == [])
+
+
+COUNTS = """
+import train
+came, handled = train._signals(), []
+counted = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *values: (handled.append(1), counted(*values), print(len(handled), flush=True)))
+print("ready", flush=True)
+{}
+while True:
+    time.sleep(300)
+"""
+
+
+def test_a_signal_to_every_process_does_not_end_the_child(watched):
+    """As srun sends it; also where the child, which was busy, finds the one passed on long after its own."""
+    with watched(COUNTS.format(""), "--process=0") as (process,):
+        until(lambda: "ready" in process.output, process)
+        process.signal(signal.SIGTERM, "child")
+        until(lambda: "1" in process.output, process)
+        time.sleep(watch.AT_ONCE + 0.5)
+        process.signal(signal.SIGTERM, "parent")
+        until(lambda: "2" in process.output, process)
+        time.sleep(0.5)
+        assert process.popen.poll() is None
+
+
+@pytest.mark.parametrize("pause", [0, watch.AT_ONCE + 0.5])
+def test_a_second_signal_to_the_parent_ends_both(watched, pause):
+    """At once, even where the child is in the midst of something that minds no signal; but not the same one twice."""
+    with watched(COUNTS.format("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"), "--process=0") as (
+        process,
+    ):
+        until(lambda: "ready" in process.output, process)
+        process.signal(signal.SIGTERM, "parent")
+        time.sleep(pause)
+        process.signal(signal.SIGTERM, "parent")
+        if pause:
+            assert process.wait() == 128 + signal.SIGTERM
+            assert process.alive() == []
+        else:
+            time.sleep(0.5)
+            assert process.popen.poll() is None
+
+
+def test_a_signal_to_the_group_reaches_the_child_once(watched):
+    """As Ctrl-C does."""
+    with watched(COUNTS.format(""), "--process=0") as (process,):
+        until(lambda: "ready" in process.output, process)
+        os.killpg(process.popen.pid, signal.SIGTERM)
+        until(lambda: "1" in process.output, process)
+        time.sleep(0.5)
+        assert process.output.split() == ["ready", "1"]
+
+
+LOST = [
+    "DEADLINE_EXCEEDED: GetKeyValue() timed out with key: cpu:gloo/0,1/0 and duration: 30s",
+    "UNAVAILABLE: failed to connect to all addresses",
+    "UNKNOWN: Gloo all-reduce failed: Connection closed by peer [127.0.0.1]:1234",
+    "FAILED_PRECONDITION: Buffer Definition Event: Gloo all-reduce failed: Connection reset by peer",
+    "ABORTED: The task has missed its heartbeat",
+    "Unable to initialize backend 'cpu': DEADLINE_EXCEEDED: Barrier timed out.",
+]
+OWN = [
+    "RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes",
+    "INTERNAL: Failed to execute XLA Runtime executable",
+    "INVALID_ARGUMENT: Expected 2 arguments\nand more lines",
+    "UNKNOWN: CUDNN_STATUS_EXECUTION_FAILED",
+]
+
+
+@pytest.mark.parametrize("message", LOST)
+def test_what_tells_of_a_connection_is_a_lost_host(message):
+    status, line = hosts._ending(jax.errors.JaxRuntimeError(message))
+    assert (status, line) == (watch.LOST, watch.lost(message))
+
+
+@pytest.mark.parametrize("message", OWN)
+def test_another_error_of_jax_is_no_lost_host(message):
+    assert hosts._ending(jax.errors.JaxRuntimeError(message)) == (1, message.partition("\n")[0])
+
+
+@pytest.mark.parametrize(
+    "error", [UserError("x"), KeyboardInterrupt(), BrokenPipeError(), OSError(errno.ENAMETOOLONG, "long", "name")]
+)
+def test_an_error_ends_one_of_several_as_it_ends_one_alone(error, capsys):
+    """The status and the line of command.guard."""
+
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit) as end, capsys.disabled() if isinstance(error, BrokenPipeError) else nullcontext():
+        guard(fail)
+    status, line = hosts._ending(error)
+    assert status == end.value.code
+    assert capsys.readouterr().err == (f"error: {line}\n" if line else "")
+
+
+def test_a_defect_shows_its_traceback():
+    status, text = hosts._ending(ZeroDivisionError("here"))
+    assert status == 1
+    assert text.startswith("ZeroDivisionError: here")
+
+
+OF_EACH = {"num_steps": 7, "evaluate_every": 7, "save_every": 7, "on_nan": "skip", "nan_limit": 7, "seed": 7}
+OF_THE_FIRST = {"log_every": 7, "keep_checkpoints": 7, "data.build": "true", "data.dir": "/elsewhere"}
+
+
+@pytest.mark.parametrize("field", [*OF_EACH, *OF_THE_FIRST])
+def test_the_hosts_agree_on_what_each_of_them_uses(monkeypatch, toy, field):
+    config = runpy.run_path(str(ROOT / "configs/sketch_rnn.py"))["get_config"]("tiny")
+    config.data.dir = str(toy)
+    data = PreparedData(config.data.dir)
+    codec, _ = models.family("sketch_rnn").Codec.from_data({}, data)
+    told = {"config": config.to_dict(), "codec": dataclasses.asdict(codec), "digest": data.source["digest"]}
+    monkeypatch.setattr(hosts, "first", lambda: False)
+    monkeypatch.setattr(hosts, "shared", lambda make: json.loads(json.dumps(told)))
+    assert workdirs.agree(None, config, data) == codec
+    config.update_from_flattened_dict({field: (OF_EACH | OF_THE_FIRST)[field]})
+    if field in OF_THE_FIRST:
+        assert workdirs.agree(None, config, data) == codec
+    else:
+        with pytest.raises(UserError, match=f"host 0 has another config than the first .{field}: .* -> "):
+            workdirs.agree(None, config, data)
 
 
 @pytest.mark.parametrize(
