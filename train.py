@@ -3,6 +3,7 @@
 Resumes where the workdir's last checkpoint ends. --init_from=WORKDIR starts from another run's best parameters.
 SIGTERM and Ctrl-C write a checkpoint first. On several hosts, the same command on each:
 --coordinator=HOST:PORT --processes=COUNT --process=NUMBER, or --distributed under SLURM and on Cloud TPU.
+--patience=SECONDS is how long they wait for each other, 60 unless given.
 """
 
 import contextlib
