@@ -2,9 +2,10 @@
 
     python benchmarks/device_estimate.py [--times=4]
 
-A step takes the longer of its products, divided by the devices, and its loops over time, which are as long on many
-devices as on one, since only the batch is divided; then what it sends. All the while the next batch is made, one thread
-on each host, and where that takes longer, it counts alone. What a step sends is one all-reduce in a ring, 2 (n - 1) / n
+A step on n devices takes max(max(products / n, loops) + sums, input / hosts): the longer of its products, divided by
+the devices, and its loops over time, which are as long on many devices as on one, since only the batch is divided; then
+what it sends. All the while the next batch is made, one thread on each host, and where that takes longer, it counts
+alone. What a step sends is one all-reduce in a ring, 2 (n - 1) / n
 of its bytes past every device, and a second one of 8 bytes where a floor of the KL is on. docs/scaling.md says where
 every number comes from.
 """

@@ -58,7 +58,7 @@ class Pair:
         commands = [
             [
                 PACED,
-                *flags(workdir, data, **small(), **fields[number]),
+                *flags(workdir, data, **small(**fields[number])),
                 *(where if words is None else words),
                 f"--process={number}",
             ]
@@ -241,13 +241,15 @@ def test_a_mistake_on_one_host_ends_both(times, toy, straight, tmp_path, what):
     with Pair(workdir, toy, fields=[one for one, _ in theirs], envs=[one for _, one in theirs]) as pair:
         found = [pair.ends(number, 2 * BUSY + hosts.SILENCE) for number in (0, 1)]
         print(f"{what}: {found}")
+        if what == "devices":  # each finds that, and the one that ends first may be what the other finds
+            guilty = int(found[0][0] != 2)
         status, line, _ = found[guilty]
         assert status == (1 if what == "platform" else 2)
         assert line.startswith("error: ")
         assert said in line
         status, line, _ = found[1 - guilty]
-        if what == "devices":  # both find that
-            assert (status, said in line) == (2, True)
+        if what == "devices" and status == 2:
+            assert said in line
         else:
             assert (status, tells_of_a_loss(line)) == (watch.LOST, True), line
 
@@ -255,19 +257,20 @@ def test_a_mistake_on_one_host_ends_both(times, toy, straight, tmp_path, what):
 @pytest.mark.parametrize("what", ["alone", "nobody", "twice"])
 def test_processes_that_do_not_find_each_other(times, toy, tmp_path, what):
     """The first waits for no second, the second for no first, and two say that they are the second."""
-    if not times(False, True):
+    if what != "alone" and not times(False, True):
         pytest.skip("with --long")
+    patience = times(3, 12)
     port = free_port()
     numbers = {"alone": [0], "nobody": [1], "twice": [0, 1, 1]}[what]
-    where = [f"--coordinator=127.0.0.1:{port}", f"--processes={max(2, len(numbers))}"]
+    where = [f"--coordinator=127.0.0.1:{port}", f"--processes={max(2, len(numbers))}", f"--patience={patience}"]
     base = flags(tmp_path / "run", toy, **small())
     commands = [["train.py", *base, *where, f"--process={number}"] for number in numbers]
     with started(commands, tmp_path / "logs", [environment(1)] * len(numbers)) as processes:
         began = time.monotonic()
         for process in processes:
-            status = process.wait(hosts.PATIENCE + 2 * BUSY)
+            status = process.wait(patience + 2 * BUSY)
             print(f"{what}: {status} after {time.monotonic() - began:.1f} s: {process.last}")
             assert status == 2
             assert process.last.startswith(f"error: {watch.APART}")
             assert process.alive() == []
-            assert "waiting for the other processes" in process.output or what == "twice"
+            assert ("waiting for the other processes" in process.output) == (patience > 10) or what == "twice"
