@@ -11,8 +11,10 @@ from magenta_lite.sketch import svg_reading, svg_tree
 LINE = '<path d="M0 0L4 0"/>'
 
 
-def svg(body):
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">{body}</svg>'
+def svg(body, attributes=""):
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {attributes}>{body}</svg>'
+    )
 
 
 def picture(text):
