@@ -46,6 +46,8 @@ def train(config: configs.ConfigDict, workdir: Path, init_from: str | None = Non
     """Trains to config.num_steps, or resumes to it, or stops at SIGTERM; alone or as one of several processes."""
     with contextlib.ExitStack() as at_end:
         _train(config, workdir, init_from, at_end)
+    # The others wait here for the first host's last writes: at their end JAX would wait for 300 seconds, and end all.
+    hosts.shared(lambda: None)
 
 
 def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_end: contextlib.ExitStack) -> None:

@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "magenta_lite.sampler",
     ),
     "magenta_lite.records": (),
-    "magenta_lite.hosts": ("magenta_lite.watch",),
+    "magenta_lite.hosts": ("magenta_lite.watch", "magenta_lite.command"),
     "magenta_lite.watch": (),
     "magenta_lite.pipeline": ("magenta_lite.records",),
     "magenta_lite.training": ("magenta_lite.nn",),

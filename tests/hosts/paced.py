@@ -1,5 +1,5 @@
-"""train.py that can be held: at its start, once connected, when the first host makes the workdir, before a step, and
-before an evaluation.
+"""train.py that can be held: at its start, once connected, when the first host makes the workdir, before a step, before
+an evaluation, and when the first host has its last checkpoint to write.
 
 In the folder HELD a file "step-7" holds every process that comes there, a file "step-7-of-0" process 0: each makes a
 file with its own number behind it, and goes on when the first one is gone. One that is told to stop makes "told" and
@@ -19,7 +19,7 @@ if __name__ == "__main__":
     watch(sys.argv[1:])
 
 import train
-from magenta_lite import hosts, training, workdirs
+from magenta_lite import checkpoint, hosts, training, workdirs
 from magenta_lite.command import guard
 
 
@@ -48,6 +48,12 @@ class PacedSteps(training.Steps):
         return super().evaluate(parameters, batches)
 
 
+class PacedCheckpoints(checkpoint.Checkpoints):
+    def close(self):
+        come_to("closing")
+        super().close()
+
+
 def connect(*values: object) -> None:
     come_to("start")
     connect_hosts(*values)
@@ -71,5 +77,5 @@ if __name__ == "__main__":
     connect_hosts, hosts.connect = hosts.connect, connect
     prepare_workdir, workdirs.prepare = workdirs.prepare, prepare
     take_signals, train._signals = train._signals, signals
-    train.Steps = PacedSteps
+    train.Steps, train.Checkpoints = PacedSteps, PacedCheckpoints
     guard(train.main)
