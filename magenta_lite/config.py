@@ -224,7 +224,9 @@ def write_json(value: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """Raises UserError where the file is missing, cannot be read, or is no JSON."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
+        json.dumps(value, ensure_ascii=False).encode()  # half a character, which JSON may name, can never be written
+        return value
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {path.parent} is no workdir of train.py") from None
     except OSError as error:
