@@ -28,10 +28,12 @@ def made(tmp_path_factory, toy_melodies):
     config = runpy.run_path(str(ROOT / "configs/music_vae.py"))["get_config"]("tiny")
     small = {"data.dir": str(toy_melodies), "model.latent_size": 4, "model.encoder_layers": (6,)}
     config.update_from_flattened_dict({**small, "model.decoder_layers": (8,), "codec.transpose": 0})
-    model = models.build(config, workdirs.prepare(folder, config, pipeline.PreparedData(config.data.dir)))
+    codec, held = workdirs.prepare(folder, config, pipeline.PreparedData(config.data.dir))
+    held.close()
+    model = models.build(config, codec)
     checkpoints = Checkpoints(folder)
     parameters = nnx.split(model, nnx.Param)[1]
-    checkpoints.save_best(State(parameters, {"count": jnp.zeros(1)}, jnp.int32(20)), {"loss": 1.0})
+    checkpoints.save_best(State(parameters, {"count": jnp.zeros(1)}, jnp.int32(20)), 1.0)
     checkpoints.close()
     logged = ((10, 8.0), (20, 16.0), (30, 99.0), (10, 64.0), (20, 16.0))
     rows = [{"step": step, "split": "train", "examples_per_second": rate} for step, rate in logged]
