@@ -33,7 +33,7 @@ VERSION = importlib.metadata.version("magenta_lite")
 
 
 _SMALL = 64 << 20  # bytes of parameters that may stand in files of any size
-_DENSEST = 20  # times that parameters may be larger than their files; trained ones reach 1.1
+_DENSEST = 20  # times that parameters may be larger than their files, which are packed
 
 
 class Unreadable(Exception):

@@ -282,7 +282,7 @@ def test_a_best_one_that_was_being_deleted_is_no_damage(workdir, capsys):
     assert [path.name for path in (workdir / "best").iterdir()] == ["8"]
 
 
-def test_parameters_that_are_only_claimed_take_no_memory(workdir, monkeypatch):
+def test_parameters_that_are_only_claimed_take_no_memory(workdir):
     """What files do not hold, tensorstore takes for zeros."""
     claims = Model()
     claims.said = nnx.Param(jax.ShapeDtypeStruct((10**9,), jnp.float32))
