@@ -71,7 +71,7 @@ bench: $(READY)
 	done
 
 clean:
-	rm -rf .venv build magenta_lite.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .node build magenta_lite.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./prepared/*" -not -path "./runs/*" -prune -exec rm -rf {} +
 
 # Packages that pip has to build are built by the setuptools of the lock too.

@@ -37,6 +37,8 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file: expected a folder")
     if (workdir / "config.json").exists():
+        if origin(workdir):
+            raise UserError(f"{workdir} was imported: give another --workdir, with --init_from={workdir}")
         different = configs.differences(configs.load(workdir / "config.json"), config)
         if different:
             raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
@@ -73,6 +75,14 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
         # Last: a workdir with a config is whole.
         configs.save(config, workdir / "config.json")
     return codec, held
+
+
+@contextlib.contextmanager
+def making(workdir: Path) -> Iterator[None]:
+    """A folder that is filled in the block; UserError where it cannot be written."""
+    with _writing(workdir):
+        workdir.mkdir(parents=True)
+        yield
 
 
 @contextlib.contextmanager
@@ -160,6 +170,14 @@ def _has_no_default(field: dataclasses.Field[Any]) -> bool:
 def data_digest(workdir: Path) -> str | None:
     """The digest of the prepared data that a workdir was begun with."""
     return configs.read_json(workdir / "source.json").get("digest")
+
+
+def origin(workdir: Path) -> dict[str, Any]:
+    """Where an imported model comes from: file, format, and what else is known; empty for a run of train.py."""
+    path = workdir / "source.json"
+    source = configs.read_json(path) if path.exists() else {}
+    found = source.get("imported", {}) if isinstance(source, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _keep_examples(workdir: Path, data: PreparedData, codec: Any) -> None:

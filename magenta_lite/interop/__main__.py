@@ -1,0 +1,188 @@
+"""Other people's models in, ours out: python -m magenta_lite.interop import|export|pack|unpack ...
+
+import FILE --workdir=DIR                      a published model becomes a workdir like any other
+export --workdir=DIR --format=FORMAT --out=PATH   a model for browsers and other programs
+pack --workdir=DIR --out=FILE.zip              one file with weights, config, metrics, licence and a card
+unpack FILE.zip --workdir=DIR                  and back
+
+`... COMMAND --help` lists the flags; those of `import` depend on FILE, those of `export` on the format.
+"""
+
+import functools
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from magenta_lite.command import guard, parse, usage
+from magenta_lite.errors import UserError, nearest
+
+FORMATS = {
+    "sketch-rnn-js": "sketch_rnn_js",
+    "magenta-js": "magenta_js",
+    "safetensors": "safetensors",
+    "html": "pages",
+}
+"""The module of each format; its `export(player, out, **flags)` makes `out`, a file or a folder."""
+
+
+def import_(file: str, workdir: str) -> None:
+    """Makes a workdir of a published model: sample.py, evaluate.py and train.py --init_from take it like any other.
+
+    FILE        .gen.json and .vae.json of sketch-rnn-js; .tar, .tgz, .zip, .ckpt.index (or the name before it), .mag of
+                the TensorFlow code; a folder of magenta.js
+    --workdir   folder to make
+    """
+
+
+def export(workdir: str, format: str, out: str, checkpoint: str = "best", overwrite: bool = False) -> None:
+    """Writes a model for other programs.
+
+    --workdir     folder of a run, or of an import
+    --format      sketch-rnn-js, magenta-js, safetensors or html
+    --out         file or folder to make; one that is there is refused without --overwrite
+    --checkpoint  best, last, or a step
+    """
+
+
+def pack(workdir: str, out: str, checkpoint: str = "best", overwrite: bool = False) -> None:
+    """Packs a workdir into one file: weights, config, metrics, licence of the data, and a card with pictures.
+
+    --workdir     folder of a run, or of an import
+    --out         .zip to make; one that is there is refused without --overwrite
+    --checkpoint  best, last, or a step: that one alone goes along
+    """
+
+
+def main() -> int | None:
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "import": _import,
+        "export": _export,
+        "pack": _pack,
+        "unpack": _unpack,
+    }
+    words = sys.argv[1:]
+    if not words or words[0] in ("--help", "-h"):
+        print(__doc__)
+        return None
+    if words[0] not in commands:
+        raise UserError(f"{words[0]} is no command: {nearest(words[0], commands)}")
+    commands[words[0]](words[1:])
+    return None
+
+
+def _import(words: list[str]) -> None:
+    from magenta_lite.interop import formats, imported
+
+    file, words, help_asked = _file(words)
+    if file is None:
+        if help_asked:
+            print(usage(import_))
+            return
+        raise UserError("import what? python -m magenta_lite.interop import FILE --workdir=DIR")
+    reader = formats.reader(Path(file))
+    flags = functools.partial(reader, None)  # the path is not a flag
+    command = functools.partial(import_, None)
+    if help_asked:
+        print(usage(command, flags))
+        return
+    values = parse(words, command, flags)
+    workdir = Path(values.pop("workdir"))
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(f"--workdir={workdir} is there already: choose another one")
+    found = reader(Path(file), **values)
+    count = imported.write(found, workdir)
+    print(f"{found.family}, {count:,} parameters, from {file}: {workdir}")
+
+
+def _export(words: list[str]) -> None:
+    chosen = next((word.partition("=")[2] for word in words if word.startswith("--format=")), None)
+    if chosen is not None and chosen not in FORMATS:
+        raise UserError(f"--format={chosen}: {nearest(chosen, FORMATS)}")
+    if chosen is None:
+        if {"--help", "-h"} & set(words):
+            print(usage(export))
+            return
+        raise UserError(f"flag --format=... is required: {', '.join(FORMATS)}")
+    exporter = importlib.import_module(f"magenta_lite.interop.{FORMATS[chosen]}").export
+    _write([word for word in words if not word.startswith("--format=")], exporter, functools.partial(export, format=""))
+
+
+def _pack(words: list[str]) -> None:
+    from magenta_lite.interop import packs
+
+    _write(words, packs.pack, pack)
+
+
+def _write(words: list[str], maker: Callable[..., None], command: Callable[..., None]) -> None:
+    """Has `maker(player, path, **flags)` make a file or folder, whole or not at all."""
+    flags = functools.partial(maker, None, None)  # the player and the path are not flags
+    if {"--help", "-h"} & set(words):
+        print(usage(command, flags))
+        return
+    values = parse(words, command, flags)
+    from magenta_lite.sampler import Sampler
+
+    values.pop("format", None)
+    out, overwrite = _free(values.pop("out"), values.pop("overwrite", False))
+    player = Sampler(Path(values.pop("workdir")), values.pop("checkpoint", "best"))
+    _whole(out, overwrite, lambda partial: maker(player, partial, **values))
+    print(f"{out} ({_size(out):,} bytes), from step {player.step} of {player.workdir}")
+
+
+def _unpack(words: list[str]) -> None:
+    from magenta_lite.interop import packs
+
+    file, words, help_asked = _file(words)
+    command = functools.partial(packs.unpack, None)
+    if help_asked:
+        print(usage(command))
+        return
+    if file is None:
+        raise UserError("unpack what? python -m magenta_lite.interop unpack FILE --workdir=DIR")
+    packs.unpack(file, **parse(words, command))
+
+
+def _file(words: list[str]) -> tuple[str | None, list[str], bool]:
+    """The first word that is no flag, the others, and whether help is asked for."""
+    flags = [word for word in words if word.startswith("--") and word != "--help"]
+    files = [word for word in words if not word.startswith("-")]
+    if len(files) > 1:
+        raise UserError(f"unexpected argument {files[1]!r}: flags are written --name=value")
+    return (files[0] if files else None), flags, bool({"--help", "-h"} & set(words))
+
+
+def _free(out: str, overwrite: bool) -> tuple[Path, bool]:
+    path = Path(out).absolute()
+    if path.exists() and not overwrite:
+        raise UserError(f"--out={out} is there already: give another one, or --overwrite")
+    return path, overwrite
+
+
+def _whole(out: Path, overwrite: bool, make: Callable[[Path], Any]) -> None:
+    """Has a file or folder made beside its place, and puts it there when it is whole."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        make(partial)
+        if out.is_dir() and overwrite:
+            shutil.rmtree(out)
+        os.replace(partial, out)
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be written ({error.strerror or error})") from None
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def _size(out: Path) -> int:
+    return sum(path.stat().st_size for path in ([out] if out.is_file() else out.rglob("*")) if path.is_file())
+
+
+if __name__ == "__main__":
+    guard(main)

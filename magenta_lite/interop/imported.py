@@ -1,0 +1,119 @@
+"""A model that somebody else trained, and the workdir that is made of it."""
+
+import dataclasses
+import inspect
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from magenta_lite import config as configs
+from magenta_lite import models, workdirs
+from magenta_lite.checkpoint import Checkpoints
+from magenta_lite.errors import UserError
+from magenta_lite.training import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """What an importer found out about a model, before anything is written.
+
+    family: "sketch_rnn", ... codec: the family's Codec, whole. model: options of the family's Model; those left out
+    have its defaults. weights: by the names of the original's variables, as models/FAMILY/original.py knows them.
+    source: what is known of where it comes from, for source.json: "file", "format", and, if known, "name", "steps",
+    "data", "licence", "loss".
+    """
+
+    family: str
+    codec: Any
+    model: dict[str, Any]
+    weights: Mapping[str, NDArray]
+    source: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """How long it was trained, where that is known; else 0."""
+        return int(self.source.get("steps", 0))
+
+
+def write(imported: Imported, workdir: Path) -> int:
+    """Makes a workdir, whole or not at all, and returns the number of its parameters.
+
+    It is like that of a run but for examples and data, which nobody has: `--input` or `--data_dir` give them.
+
+    Raises:
+      UserError: the workdir is there already or cannot be written, or the weights do not fit the model.
+    """
+    workdir = Path(workdir)
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(f"--workdir={workdir} is there already: choose another one, nothing was changed")
+    config = _config(imported)
+    model = models.build(config, imported.codec)
+    original = __import__(f"magenta_lite.models.{imported.family}.original", fromlist=["original"])
+    try:
+        original.load(model, imported.weights)
+    except KeyError as error:
+        raise UserError(f"{imported.source['file']}: the variable {error} is missing") from None
+    except ValueError as error:
+        raise UserError(f"{imported.source['file']}: a variable does not fit ({error})") from None
+    parameters = nnx.state(model, nnx.Param)
+    bad = [leaf for leaf in jax.tree.leaves(parameters) if not bool(jnp.isfinite(leaf).all())]
+    if bad:
+        raise UserError(f"{imported.source['file']}: {len(bad)} of its variables hold numbers that are not finite")
+    partial = workdir.with_name(f".{workdir.name}.{os.getpid()}")
+    try:
+        with workdirs.making(partial):
+            configs.write_json({"imported": imported.source}, partial / "source.json")
+            configs.write_json(dataclasses.asdict(imported.codec), partial / "codec.json")
+            configs.save(config, partial / "config.json")
+            checkpoints = Checkpoints(partial, 1)
+            # No optimizer's state: nobody has it, and training begins anew, by --init_from.
+            checkpoints.save_best(State(parameters, (), jnp.asarray(imported.step, jnp.int32)), 0.0)
+            checkpoints.close()
+            if workdir.exists():
+                workdir.rmdir()
+            partial.rename(workdir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return sum(leaf.size for leaf in jax.tree.leaves(parameters))
+
+
+def _config(imported: Imported) -> ConfigDict:
+    """A config with everything in it that training and sampling ask of one."""
+    family = models.family(imported.family)
+    known = {
+        name: parameter.default
+        for name, parameter in inspect.signature(family.Model.__init__).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    fields = {
+        "family": imported.family,
+        "seed": 0,
+        "num_steps": max(imported.step, 1),
+        "batch_size": 64,
+        "buckets": 1,
+        "log_every": 20,
+        "evaluate_every": 500,
+        "save_every": 500,
+        "keep_checkpoints": 1,
+        "on_nan": "stop",
+        "nan_limit": 10,
+        "data": {"dir": "imported", "build": ""},
+        "codec": {},
+        "model": known | imported.model,
+        "optimizer": {
+            "learning_rate": 1e-3,
+            "min_learning_rate": 1e-5,
+            "decay_rate": 0.9999,
+            "clip_value": 0.0,
+            "clip_norm": 1.0,
+        },
+    }
+    return ConfigDict(fields)
