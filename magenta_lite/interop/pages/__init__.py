@@ -1,0 +1,24 @@
+"""export --format=html: a model as one page that runs by itself, from disk, without server or network."""
+
+import importlib.util
+from pathlib import Path
+
+from magenta_lite.errors import UserError
+from magenta_lite.files import writing
+from magenta_lite.sampler import Sampler
+
+
+def export(player: Sampler, out: Path, *, title: str = "") -> None:
+    """Writes the page of a model, which computes the network in the browser; its weights are in it as 16-bit numbers.
+
+    --title  the page's heading; without one the page says what it is
+
+    Raises:
+      UserError: the family has no page, or the model is one that its page cannot play.
+    """
+    name = f"{__name__}.{player.config.family}"
+    if importlib.util.find_spec(name) is None:
+        raise UserError(f"--format=html: {player.config.family} has no page; safetensors takes every model")
+    page = importlib.import_module(name).page(player, title=title)
+    with writing(out) as file:
+        file.write(page.encode())

@@ -1,0 +1,133 @@
+"""What every page is made of: one HTML file with its style, its scripts, its settings and its weights."""
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from magenta_lite import config as configs
+from magenta_lite import workdirs
+from magenta_lite.errors import UserError
+from magenta_lite.sampler import Sampler
+
+LARGEST = 32767
+"""The largest whole number that stands for a weight: numbers are symmetric, so that 0 stays 0."""
+
+_FOLDER = Path(__file__).parent
+
+
+def document(
+    title: str,
+    *,
+    body: str,
+    settings: Mapping[str, Any],
+    weights: Mapping[str, NDArray],
+    scripts: Sequence[str],
+    styles: Sequence[str] = (),
+) -> str:
+    """The page's text. It refers to nothing outside itself, and tells the browser to fetch nothing.
+
+    title: plain text, for the browser's tab. body: HTML that is trusted: whoever makes it escapes what is not.
+    settings: anything that JSON can say; the scripts find it as `page.settings`. weights: by name, float32; the scripts
+    find them as `page.tensors()`. scripts: names of files of this folder, run in this order behind page.js; each can be
+    read again by the page, to start a worker with it. styles: files of this folder, behind page.css.
+
+    Raises:
+      UserError: a weight is not finite.
+    """
+    listed, blocks = [], []
+    for number, (name, value) in enumerate(weights.items()):
+        numbers, scale = quantised(name, value)
+        listed.append({"name": name, "shape": list(value.shape), "scale": scale})
+        text = base64.b64encode(numbers.astype("<i2").tobytes()).decode()
+        blocks.append(f'<script type="text/plain" id="weights-{number}">{text}</script>')
+    sources = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", *scripts)}
+    # Scripts run by their sums alone: were a name or a label ever to become a script, it would not run.
+    sums = " ".join(f"'sha256-{_sum(source)}'" for source in sources.values())
+    policy = (
+        f"default-src 'none'; script-src {sums}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "media-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
+    )
+    style = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", *styles))
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{html.escape(title)}</title>",
+            '<link rel="icon" href="data:,">',
+            f"<style>{style}</style>",
+            "</head>",
+            "<body>",
+            body,
+            f'<script type="application/json" id="settings">{_json({**settings, "tensors": listed})}</script>',
+            *blocks,
+            *(f'<script data-name="{name}">{source}</script>' for name, source in sources.items()),
+            "</body>",
+            "</html>\n",
+        ]
+    )
+
+
+def quantised(name: str, value: NDArray) -> tuple[NDArray[np.int16], float]:
+    """Whole numbers in -32767..32767 and the scale, a float32, that makes weights of them again.
+
+    Raises:
+      UserError: a weight is not finite.
+    """
+    if not np.isfinite(value).all():
+        raise UserError(f"{name} holds numbers that are not finite: train again, or take another --checkpoint")
+    largest = float(np.abs(value).max(initial=0.0))
+    scale = float(np.float32(largest / LARGEST)) or 1.0
+    return np.clip(np.rint(np.asarray(value, np.float64) / scale), -LARGEST, LARGEST).astype(np.int16), scale
+
+
+def parameters(player: Sampler) -> dict[str, NDArray[np.float32]]:
+    """All parameters of the model by their path, as in "decoder.w_hh"; kernels are [inputs, outputs]."""
+    flat = nnx.to_flat_state(nnx.state(player.model, nnx.Param))
+    return {".".join(map(str, path)): np.asarray(value[...], np.float32) for path, value in flat}
+
+
+def facts(player: Sampler) -> dict[str, str]:
+    """What a visitor should know of the model, as far as it is known, by headings."""
+    imported = workdirs.origin(player.workdir)
+    path = player.workdir / "source.json"
+    source = {} if imported or not path.exists() else configs.read_json(path)
+    data = imported.get("data") or ("" if imported else player.config.data.dir.rstrip("/").rpartition("/")[2])
+    if counts := source.get("counts", {}).get("train", {}):
+        data += f", {sum(counts.values()):,} {player.codec.noun}"
+    size = sum(value.size for value in parameters(player).values())
+    found = {
+        "Model": f"{player.config.family}, {size:,} parameters"
+        + (f", from step {player.step:,}" if player.step else ""),
+        "Trained on": data,
+        "Comes from": imported.get("name") or imported.get("file", ""),
+        "Licence": imported.get("licence") or source.get("licence") or "not known",
+    }
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def facts_list(found: Mapping[str, str]) -> str:
+    """The facts as an HTML list, escaped."""
+    rows = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in found.items())
+    return f'<dl class="facts">{"".join(rows)}</dl>'
+
+
+def _json(value: Any) -> str:
+    """JSON in which nothing can end the element it stands in."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _sum(source: str) -> str:
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
