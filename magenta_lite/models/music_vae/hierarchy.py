@@ -61,7 +61,7 @@ class Conductors(nnx.Module):
             }[conductor_input]
             stacks.append(Stack(fed, sizes, dtype=dtype, rngs=rngs, **options))
             maps.append(from_embedding(embedding, stacks[-1], rngs))
-        self.stacks, self.maps, self.below = nnx.List(stacks), nnx.List(maps), below
+        self.stacks, self.maps, self.below = nnx.List(stacks), nnx.List(maps), tuple(below)
 
     def embeddings(self, z: jax.Array, keys: jax.Array | None) -> jax.Array:
         """Of every bar [bars, B, E], for z [B, Z], where conductors read nothing."""
