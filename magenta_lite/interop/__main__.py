@@ -85,7 +85,7 @@ def _import(words: list[str]) -> None:
         raise UserError("import what? python -m magenta_lite.interop import FILE --workdir=DIR")
     reader = formats.reader(Path(file))
     flags = functools.partial(reader, None)  # the path is not a flag
-    command = functools.partial(import_, None)
+    command = functools.partial(import_, "")
     if help_asked:
         print(usage(command, flags))
         return
