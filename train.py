@@ -66,7 +66,11 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
         at_end.callback(checkpoints.close)
     begun = hosts.shared(lambda: checkpoints and checkpoints.newest) is not None
     if init_from and checkpoints and not begun:
-        print(f"parameters of step {restore_parameters(Path(init_from), 'best', model)} of {init_from}")
+        step = restore_parameters(Path(init_from), "best", model)
+        workdirs.begin_from(workdir, Path(init_from), step)
+        print(f"parameters of step {step} of {init_from}")
+    elif checkpoints and not begun:
+        workdirs.begin_from(workdir, None)
     elif init_from and checkpoints:
         print(f"{workdir} has begun already: --init_from={init_from} is left aside")
     steps = Steps(model, optimizer, config.seed, skip=config.on_nan == "skip")

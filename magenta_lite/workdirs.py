@@ -180,6 +180,28 @@ def origin(workdir: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def begin_from(workdir: Path, other: Path | None, step: int = 0) -> None:
+    """Writes down whose parameters a run begins with: what that was trained on, and the licence, go along with it.
+
+    other: the workdir whose checkpoint of `step` it is; None: fresh parameters.
+    """
+    path = workdir / "source.json"
+    source = configs.read_json(path)
+    if other is None and "begun_from" not in source:
+        return
+    source.pop("begun_from", None)
+    if other is not None:
+        theirs = configs.read_json(other / "source.json") if (other / "source.json").exists() else {}
+        carried = {name: theirs[name] for name in _CARRIED if name in theirs} if isinstance(theirs, dict) else {}
+        source["begun_from"] = {"workdir": other.absolute().name, "step": step} | carried
+    with _writing(workdir):
+        configs.write_json(source, path)
+
+
+_CARRIED = ("builder", "labels", "digest", "licence", "counts", "imported", "begun_from")
+"""Of source.json, what is told of a model that another one began from."""
+
+
 def _keep_examples(workdir: Path, data: PreparedData, codec: Any) -> None:
     """Keeps test examples that the codec takes, evenly spread over the split."""
     fits = {split: np.flatnonzero(codec.lengths(lengths)) for split, lengths in data.lengths.items()}

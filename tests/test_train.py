@@ -123,6 +123,10 @@ def test_a_checkpoint_of_one_device_continues_on_four_and_fine_tunes(straight, t
     done = run("train.py", *flags(workdir, toy, num_steps=8), env=ONE_DEVICE)
     assert done.returncode == 0, done.stderr
     assert "steps 4 to 8" in done.stdout
+    begun = json.loads((workdir / "source.json").read_text())["begun_from"]
+    assert (begun["workdir"], begun["licence"], begun["labels"]) == ("straight", "Apache-2.0", ["star", "sun"])
+    assert (straight / "best" / str(begun["step"])).exists()
+    assert "begun_from" not in json.loads((straight / "source.json").read_text())
     other = run("train.py", *flags(tmp_path / "x", toy, **{"model.decoder_size": 16}), f"--init_from={straight}")
     assert other.returncode == 2
     assert "is of another model: decoder/" in other.stderr

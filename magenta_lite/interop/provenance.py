@@ -1,0 +1,136 @@
+"""What a model was trained on, and whose licence that data is under, from source.json of its workdir."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from magenta_lite import config as configs
+from magenta_lite.errors import plain
+from magenta_lite.interop.licences import UNKNOWN
+
+_SETS = {
+    "quickdraw": "QuickDraw",
+    "quickdraw_lines": "QuickDraw",
+    "maestro": "MAESTRO v3.0.0",
+    "groove": "Groove MIDI Dataset v1.0.0",
+    "toy": "the toy drawings of magenta_lite",
+    "toy_performances": "the toy performances of magenta_lite",
+    "toy_passages": "the toy passages of magenta_lite",
+    "own_drawings": "somebody's own drawings",
+    "own_midi": "somebody's own MIDI files",
+    "own_passages": "somebody's own MIDI files",
+}
+"""What each builder of data/ makes."""
+
+_OTHERS = {
+    "aaron_sheep": "aaron_sheep (The Sheep Market)",
+    "omniglot": "omniglot",
+    "kanji.rdp100": "kanji",
+    "kanji.rdp200": "kanji",
+    "short_kanji": "kanji",
+}
+"""Sets in the same form, which the same builder reads."""
+
+_LABELS = 8
+"""Names of classes that are told; of more their number."""
+
+_CHAIN = 16
+"""Models, each begun from the next, that are looked at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The data of one model: its own, or that of one that it began from.
+
+    name: of the set. licence: as its builder, or whoever prepared it, wrote it down; "unknown". labels: of its classes,
+    where they say more than the name. counts: {split: examples}, empty where unknown. model: what the model is called
+    that was trained on it; empty for the model itself. step: how long that was trained. imported: what is known of a
+    model that somebody else trained.
+    """
+
+    name: str
+    licence: str
+    labels: tuple[str, ...]
+    counts: dict[str, int]
+    model: str
+    step: int
+    imported: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The name, its classes, and how many examples it has to train on."""
+        few = ", ".join(self.labels) if len(self.labels) <= _LABELS else f"{len(self.labels)} classes"
+        classes = f" ({few})" if few else ""
+        count = f", {self.counts['train']:,} examples to train on" if self.counts.get("train") else ""
+        return self.name + classes + count
+
+
+def data(workdir: Path) -> list[Data]:
+    """Of the model in a workdir first, then of the one that it began from, and so on.
+
+    Raises:
+      UserError: source.json is there and cannot be read.
+    """
+    path = Path(workdir) / "source.json"
+    source = configs.read_json(path) if path.exists() else {}
+    return list(_chain(source if isinstance(source, dict) else {}))
+
+
+def licence(workdir: Path) -> str:
+    """The licence of all data that went into a model, in one line: "CC BY 4.0", or "unknown".
+
+    Of a model that began from another one, that one's is added where it differs.
+    """
+    found = list(dict.fromkeys(one.licence for one in data(workdir)))
+    return "; and of the data of the model it began from: ".join(found)
+
+
+def trained_on(workdir: Path) -> str:
+    """What a model was trained on, in one line."""
+    return "; and, before that, ".join(dict.fromkeys(one.text for one in data(workdir)))
+
+
+def _chain(source: dict[str, Any]) -> Iterator[Data]:
+    model, step = "", 0
+    for _ in range(_CHAIN):
+        yield _of(source, model, step)
+        following = source.get("begun_from")
+        if not isinstance(following, dict):
+            return
+        source = following
+        model, step = _text(source.get("workdir")) or "another model", _number(source.get("step"))
+
+
+def _of(source: dict[str, Any], model: str, step: int) -> Data:
+    imported = source.get("imported")
+    if isinstance(imported, dict):
+        name = _text(imported.get("data")) or "unknown data"
+        return Data(name, _text(imported.get("licence")) or UNKNOWN, (), {}, model, step, imported)
+    builder = _text(source.get("builder"))
+    labels = tuple(filter(None, map(_text, _list(source.get("labels")))))
+    name = _SETS.get(builder, builder or "unknown data")
+    if builder == "maestro":
+        labels = ()
+    if builder == "quickdraw" and (others := {_OTHERS[label] for label in labels if label in _OTHERS}):
+        labels = tuple(label for label in labels if label not in _OTHERS)
+        name = " and ".join([*sorted(others), *([name] if labels else [])])
+    counts = source.get("counts")
+    sums = {
+        split: sum(map(_number, classes.values()))
+        for split, classes in (counts.items() if isinstance(counts, dict) else ())
+        if isinstance(classes, dict)
+    }
+    return Data(name, _text(source.get("licence")) or UNKNOWN, labels, sums, model, step, {})
+
+
+def _text(value: Any) -> str:
+    return plain(value)[:500] if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
