@@ -82,10 +82,6 @@ def described(
     for given, what in ((named_kind, f"config={config}"), (kind, f"kind={kind}")):
         if given not in (None, found):
             raise UserError(f"{what} does not fit: the variables are those of kind {found}")
-    latent, units = (
-        _shape(shapes, "encoder/mu/kernel", 2)[1],
-        _units(shapes, f"{core}/multi_rnn_cell/cell_{{}}/lstm_cell"),
-    )
     hierarchical = core != "decoder"
     heard = "encoder/hierarchical_level_0" if "encoder/hierarchical_level_0" in _scopes(shapes) else "encoder"
     options: dict[str, Any] = {
@@ -100,7 +96,7 @@ def described(
     told = _told(shapes, found, core, nade)
     if told not in TOLD.get(found, (0,)):
         raise UserError(
-            f"it is told {told} numbers at each step: expected {CHORDS} of a melody (its chords, triads), 9 of a groove "
+            f"it is told {told} numbers at each step: expected {CHORDS} of a melody (chords, as triads), 9 of a groove "
             "(its hits), or none"
         )
     if found == "groove":
@@ -116,14 +112,12 @@ def described(
     bars, steps_per_bar, levels = _lengths(shapes, bars, steps_per_bar, levels, named_bars)
     if levels != (bars, steps_per_bar):
         options["levels"] = levels
-    codec = Codec(
-        kind=found,
-        bars=bars,
-        steps_per_bar=steps_per_bar,
-        chords=found == "melody" and told > 0,
-        **({"drum_classes": nade[0]} if nade else {}),
-        **({"groove_input": groove_input} if groove_input else {}),
-    )
+    known: dict[str, Any] = {"chords": found == "melody" and told > 0}
+    if nade:
+        known["drum_classes"] = nade[0]
+    if groove_input:
+        known["groove_input"] = groove_input
+    codec = Codec(kind=found, bars=bars, steps_per_bar=steps_per_bar, **known)
     if hierarchical:
         options["conductor_input"] = _conductor_input(shapes, options, cores)
     _check(shapes, codec, options)
