@@ -13,6 +13,7 @@ EXPECTED = (
     "expected a sketch-rnn-js .json, a checkpoint of the TensorFlow code (.ckpt.index, .tar, .tgz, .zip, .mag), or a "
     "folder of magenta.js with config.json and weights_manifest.json"
 )
+_OF_TENSORFLOW = {"table", "tar", "zip", "mag"}
 
 
 def reader(path: Path) -> Reader:
@@ -21,16 +22,34 @@ def reader(path: Path) -> Reader:
     Raises:
       UserError: it is not there, or nothing that is read; says what it seems to be and what was expected.
     """
-    if not path.exists() and not path.with_name(path.name + ".index").exists():
-        raise UserError(f"cannot read {path}: no such file")
-    if path.is_dir() and (path / "weights_manifest.json").exists():
-        from magenta_lite.interop import magenta_js
+    from magenta_lite.interop import kinds, tensorflow_code
 
-        return magenta_js.read
-    if path.is_file() and path.name.endswith(".json"):
+    if path.is_dir():
+        if (path / "weights_manifest.json").exists():
+            from magenta_lite.interop import magenta_js
+
+            return magenta_js.read
+        return tensorflow_code.read
+    if not path.exists():
+        if path.with_name(path.name + ".index").exists():
+            return tensorflow_code.read
+        raise UserError(f"cannot read {path}: no such file")
+    if tensorflow_code.SHARD.search(path.name) and path.with_name(tensorflow_code.index_of(path.name)).exists():
+        return tensorflow_code.read
+    try:
+        what = kinds.of(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    if path.name in ("config.json", "weights_manifest.json"):
+        raise UserError(f"{path} is a part of a model of magenta.js: give the folder that it is in")
+    if what == "json" or (path.suffix == ".json" and what in ("text", "an empty file")):
         from magenta_lite.interop import sketch_rnn_js
 
         return sketch_rnn_js.read
-    from magenta_lite.interop import tensorflow_code
-
-    return tensorflow_code.read
+    if what in _OF_TENSORFLOW or path.name == "checkpoint":
+        return tensorflow_code.read
+    if tensorflow_code.SHARD.search(path.name):
+        index = tensorflow_code.index_of(path.name)
+        raise UserError(f"{path} is a part of a checkpoint, whose index is not beside it: {index} is missing")
+    words = "a text file" if what == "text" else what
+    raise UserError(f"{path} is {words}: {EXPECTED}")
