@@ -1,0 +1,110 @@
+"""The page of a MusicVAE: a square between four slices to wander in, decoded and heard as one goes."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+from magenta_lite.errors import UserError
+from magenta_lite.interop.pages.document import document, facts, facts_list, parameters
+from magenta_lite.models.music_vae.hierarchy import Conductors
+from magenta_lite.models.music_vae.outputs import Categorical, Nade
+from magenta_lite.music import chords, drums, grooves
+from magenta_lite.sampler import Sampler
+
+LARGEST = 50_000_000
+"""Parameters of a decoder beyond which a page is refused: 133 MB to load, and seconds for a bar."""
+
+TITLES = {
+    "melody": "Melodies",
+    "drums": "Drum beats",
+    "drum_roll": "Drum beats",
+    "trio": "Trios",
+    "groove": "Grooves",
+}
+
+_SCRIPTS = ("network.js", "sound.js", "midi_file.js", "note_roll.js", "music_vae_decoder.js", "music_vae.js")
+_BODY = (Path(__file__).parent / "music_vae.html").read_text(encoding="utf-8")
+
+
+def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
+    """The page's text.
+
+    Raises:
+      UserError: the decoder reads what the page has not (a groove's hits, a slice encoded again), or has more
+        than LARGEST parameters, unless `large`.
+    """
+    settings, weights = described(player)
+    size = sum(value.size for value in weights.values())
+    if size > LARGEST and not large:
+        raise UserError(
+            f"--format=html: the decoder has {size:,} parameters, the page would have {size * 2 * 4 / 3 / 1e6:,.0f} MB "
+            f"and be slow: expected at most {LARGEST:,}, or --large"
+        )
+    heading = title or f"{TITLES[player.codec.kind]} between four"
+    bars = f"{player.codec.bars} bars" if player.codec.bars > 1 else "one bar"
+    body = _BODY.replace("{title}", html.escape(heading)).replace("{bars}", bars)
+    return document(
+        heading,
+        body=body.replace("{facts}", facts_list(facts(player))),
+        settings=settings,
+        weights=weights,
+        scripts=_SCRIPTS,
+        styles=("music.css",),
+    )
+
+
+def described(player: Sampler) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the scripts have to know of the decoder, and its weights by name.
+
+    Raises:
+      UserError: the decoder reads what the page has not.
+    """
+    model, codec = player.model, player.codec
+    conductors: Conductors | None = getattr(model.decoder, "conductors", None)
+    if codec.controls == "hits":
+        raise UserError(
+            "--format=html: the decoder is told the hits of a groove (config.codec.groove_input=hits_control), "
+            "of which the page has none; other grooves have a page"
+        )
+    if conductors is not None and conductors.conductor_input == "reencoded":
+        raise UserError(
+            "--format=html: the decoder encodes its bars again (config.model.conductor_input=reencoded), and the page "
+            "has no encoder: conductor_input none and state have a page"
+        )
+    stack = model.decoder.cores[0].stack
+    settings = {
+        "kind": codec.kind,
+        "steps": codec.steps,
+        "stepsPerBar": codec.steps_per_bar,
+        "latent": model.latent_size,
+        "outputs": [_output(core.output) for core in model.decoder.cores],
+        "decoder": {
+            "sizes": list(stack.sizes),
+            "residual": stack.residual,
+            "lengths": list(conductors.lengths) if conductors else None,
+            "conductorInput": conductors.conductor_input if conductors else "none",
+            "barSteps": codec.steps if conductors is None else model.decoder.steps,
+            "controls": codec.controls,
+        },
+        "drums": _pitches(codec),
+        "chords": [chords.name(number) for number in range(chords.CLASSES)] if codec.controls else [],
+    }
+    weights = {name: value for name, value in parameters(player).items() if name.startswith("decoder.")}
+    return settings, weights
+
+
+def _output(output: Any) -> dict[str, Any]:
+    if isinstance(output, Categorical):
+        return {"kind": "categorical", "sizes": list(output.sizes)}
+    if isinstance(output, Nade):
+        return {"kind": "nade", "depth": output.depth, "hidden": output.hidden}
+    return {"kind": "groove", "depth": output.depth}
+
+
+def _pitches(codec: Any) -> list[int]:
+    """The pitch of each drum that the codec's events speak of."""
+    if codec.kind == "groove":
+        return [own[0] for own in grooves.ROLAND]
+    if codec.kind == "drum_roll" and codec.drum_classes != len(drums.PITCHES):
+        return list(drums.ALL)
+    return [own[0] for own in drums.PITCHES] if codec.kind != "melody" else []
