@@ -23,7 +23,7 @@ from magenta_lite.errors import UserError, nearest
 FORMATS = {
     "sketch-rnn-js": "sketch_rnn_js",
     "magenta-js": "magenta_js",
-    "safetensors": "safetensors",
+    "safetensors": "safetensors_file",
     "html": "pages",
 }
 """The module of each format; its `export(player, out, **flags)` makes `out`, a file or a folder."""

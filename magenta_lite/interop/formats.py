@@ -10,8 +10,8 @@ Reader = Callable[..., Imported]
 """reader(path, *, flags) -> Imported; its keyword parameters are flags of the command."""
 
 EXPECTED = (
-    "expected a sketch-rnn-js .json, a checkpoint of the TensorFlow code (.ckpt.index, .tar, .tgz, .zip, .mag), or a "
-    "folder of magenta.js with config.json and weights_manifest.json"
+    "expected a sketch-rnn-js .json, a checkpoint of the TensorFlow code (.ckpt.index, .tar, .tgz, .zip, .mag), a "
+    ".safetensors that `export` wrote, or a folder of magenta.js with config.json and weights_manifest.json"
 )
 _OF_TENSORFLOW = {"table", "tar", "zip", "mag"}
 
@@ -46,6 +46,10 @@ def reader(path: Path) -> Reader:
         from magenta_lite.interop import sketch_rnn_js
 
         return sketch_rnn_js.read
+    if path.suffix == ".safetensors":
+        from magenta_lite.interop import safetensors_file
+
+        return safetensors_file.read
     if what in _OF_TENSORFLOW or path.name == "checkpoint":
         return tensorflow_code.read
     if tensorflow_code.SHARD.search(path.name):

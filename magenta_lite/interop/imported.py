@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ class Imported:
     family: "sketch_rnn", ... codec: the family's Codec, whole. model: options of the family's Model; those left out
     have its defaults. weights: by the names of the original's variables, as models/FAMILY/original.py knows them.
     source: what is known of where it comes from, for source.json: "file", "format", and, if known, "name", "steps",
-    "data", "licence", "loss".
+    "data", "licence", "loss". load: what sets a model's parameters to the weights, where they have other names than the
+    original's.
     """
 
     family: str
@@ -36,6 +37,7 @@ class Imported:
     model: dict[str, Any]
     weights: Mapping[str, NDArray]
     source: dict[str, Any]
+    load: Callable[[Any, Mapping[str, NDArray]], None] | None = None
 
     @property
     def step(self) -> int:
@@ -56,9 +58,11 @@ def write(imported: Imported, workdir: Path) -> int:
         raise UserError(f"--workdir={workdir} is there already: choose another one, nothing was changed")
     config = _config(imported)
     model = models.build(config, imported.codec)
-    original = __import__(f"magenta_lite.models.{imported.family}.original", fromlist=["original"])
+    load = imported.load
+    if load is None:
+        load = __import__(f"magenta_lite.models.{imported.family}.original", fromlist=["original"]).load
     try:
-        original.load(model, imported.weights)
+        load(model, imported.weights)
     except KeyError as error:
         raise UserError(f"{imported.source['file']}: the variable {error} is missing") from None
     except ValueError as error:
