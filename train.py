@@ -69,6 +69,8 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
         step = restore_parameters(Path(init_from), "best", model)
         workdirs.begin_from(workdir, Path(init_from), step)
         print(f"parameters of step {step} of {init_from}")
+        if told := workdirs.told_of_beginning(Path(init_from), codec):
+            print(told)
     elif checkpoints and not begun:
         workdirs.begin_from(workdir, None)
     elif init_from and checkpoints:

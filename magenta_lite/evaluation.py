@@ -31,14 +31,16 @@ EVALUATED = """EVALUATED
 
 step: of the checkpoint. seed: of the noise of z. data, split: what was scored. examples: how many, all of the split but
 the refused ones. refused: how many the model's codec does not take, by reason. own_data: whether the model was trained
-on that data set; drawings or pieces of other data are brought to its units before they are scored and compared."""
+on that data set; drawings or pieces of other data are brought to its units before they are scored and compared, unless
+an imported model says that they are in its units. Of an imported model the likelihood alone is told: samples are held
+against the data a model was trained on, which an import has not."""
 
 
 class Split:
     """One split of prepared data as the model of a sampler takes it.
 
     rows: numbers of the examples that the codec takes, ascending. refused: {reason: how many others}. own: whether it
-    is the data that the model was trained on; of other data, examples are adapted to the units of that.
+    is the data that the model was trained on; of data in other units, examples are adapted to the units of that.
     """
 
     def __init__(self, sampler: Sampler, folder: str, name: str):
@@ -53,6 +55,7 @@ class Split:
         if "label" in sampler.conditions and unknown:
             raise UserError(f"{folder} has the class {unknown[0]}, which the model was not told of")
         self.own = self.data.source.get("digest") == workdirs.data_digest(sampler.workdir)
+        self._as_is = self.own or workdirs.same_units(sampler.workdir, self.data.source)
         self.lengths = self.codec.lengths(self.data.lengths[name])
         self.rows = np.flatnonzero(self.lengths)
         if not len(self.rows):
@@ -63,7 +66,7 @@ class Split:
     def example(self, row: int) -> dict[str, Any]:
         """The example of that number, in the units of the data that the model was trained on."""
         example = self.data.example(self.name, int(row))
-        return example if self.own else self.codec.adapt(example)
+        return example if self._as_is else self.codec.adapt(example)
 
     def examples(self, rows: NDArray) -> Iterator[dict[str, Any]]:
         """The examples of these numbers, one by one."""
@@ -79,7 +82,7 @@ class Split:
         lengths = pipeline.bucket_lengths(self.lengths[self.rows], buckets)
 
         def encode(example: dict[str, Any]) -> Any:
-            return self.codec.encode(example if self.own else self.codec.adapt(example))
+            return self.codec.encode(example if self._as_is else self.codec.adapt(example))
 
         return pipeline.evaluation_batches(self.data, self.name, encode, self.lengths, batch_size, lengths)
 
@@ -102,8 +105,16 @@ def evaluated(
     """
     player = Sampler(Path(workdir), checkpoint)
     config = player.config
+    imported = workdirs.origin(player.workdir)
+    if imported and data_dir is None:
+        raise UserError(f"{workdir} was imported without data: give --data_dir, prepared data to score it on")
+    if imported and samples:
+        raise UserError(
+            f"--samples={samples}: {workdir} was imported, and samples are compared with the data a model was trained "
+            "on, which is not there: leave it out"
+        )
     held = Split(player, data_dir or config.data.dir, split)
-    family = of_family(config.family) if samples != 0 else None
+    family = of_family(config.family) if samples != 0 and not imported else None
     count = getattr(family, "SAMPLES", SAMPLES) if samples is None else samples
     training = Split(player, config.data.dir, "train") if family else None
     if training and not training.own:

@@ -164,7 +164,7 @@ class Sampler:
             self.codec.check(data)
             if split not in data.lengths:
                 raise UserError(f"--split={split}: {data_dir} has {', '.join(data.lengths)}")
-            ours = data.source.get("digest") == workdirs.data_digest(self.workdir)
+            ours = workdirs.same_units(self.workdir, data.source)
 
             def stored(i: int) -> tuple[str, Any]:
                 example = data.example(split, i)

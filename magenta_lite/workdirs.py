@@ -180,6 +180,15 @@ def origin(workdir: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def same_units(workdir: Path, source: dict[str, Any]) -> bool:
+    """Whether prepared data, of which `source` tells, is in the units of the data that a model was trained on.
+
+    That is the data it was trained on; or, of an imported model, such as its importer says in "units_of".
+    """
+    wanted = origin(workdir).get("units_of") or {"digest": data_digest(workdir)}
+    return isinstance(wanted, dict) and all(source.get(name) == value for name, value in wanted.items())
+
+
 def begin_from(workdir: Path, other: Path | None, step: int = 0) -> None:
     """Writes down whose parameters a run begins with: what that was trained on, and the licence, go along with it.
 
@@ -196,6 +205,12 @@ def begin_from(workdir: Path, other: Path | None, step: int = 0) -> None:
         source["begun_from"] = {"workdir": other.absolute().name, "step": step} | carried
     with _writing(workdir):
         configs.write_json(source, path)
+
+
+def told_of_beginning(other: Path, codec: Any) -> str:
+    """What a person has to know of the codec of a model that another one begins from; empty where nothing."""
+    compare = getattr(codec, "begun_from", None)
+    return compare(load_codec(other, configs.load(other / "config.json"))) if compare else ""
 
 
 _CARRIED = ("builder", "labels", "digest", "licence", "counts", "imported", "begun_from")

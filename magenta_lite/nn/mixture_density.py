@@ -23,15 +23,18 @@ class Mixture(NamedTuple):
     rho: jax.Array
 
 
-def from_outputs(outputs: jax.Array) -> Mixture:
-    """[..., 6 M] network outputs, in the published order pi, mu_x, mu_y, sigma_x, sigma_y, rho."""
+def from_outputs(outputs: jax.Array, log_sigma_min: float = LOG_SIGMA_MIN) -> Mixture:
+    """[..., 6 M] network outputs, in the published order pi, mu_x, mu_y, sigma_x, sigma_y, rho.
+
+    log_sigma_min: no sigma is below exp of this; down to -20 squares of offsets in units of sigma stay finite.
+    """
     logits, mu_x, mu_y, log_sigma_x, log_sigma_y, rho = jnp.split(outputs, 6, axis=-1)
     return Mixture(
         logits,
         mu_x,
         mu_y,
-        jnp.maximum(log_sigma_x, LOG_SIGMA_MIN),
-        jnp.maximum(log_sigma_y, LOG_SIGMA_MIN),
+        jnp.maximum(log_sigma_x, log_sigma_min),
+        jnp.maximum(log_sigma_y, log_sigma_min),
         jnp.tanh(jnp.clip(rho, -ATANH_RHO_MAX, ATANH_RHO_MAX)),
     )
 

@@ -240,3 +240,10 @@ def test_of_a_large_split_the_scale_is_of_drawings_evenly_spread(monkeypatch):
     assert few.scale != whole.scale
     np.testing.assert_allclose(few.scale, whole.scale, rtol=0.05)
     np.testing.assert_allclose(few.size, whole.size, rtol=0.1)
+
+
+def test_another_scale_is_told_of():
+    codec = Codec(scale=40.25, n_max=9, labels=("pig",))
+    told = codec.begun_from(Codec(scale=70.0921, n_max=9, labels=("pig",)))
+    assert "40.25" in told and "70.09" in told
+    assert codec.begun_from(Codec(scale=40.3, n_max=9, labels=("pig",))) == ""

@@ -242,6 +242,8 @@ def test_posterior_reads_the_points_alone():
         ("mixtures", 0),
         ("kl_weight_rate", 1.5),
         ("kl_weight_rate", -0.1),
+        ("log_sigma_min", -20.5),
+        ("log_sigma_min", 0.5),
     ],
 )
 def test_wrong_options_are_named(field, value):

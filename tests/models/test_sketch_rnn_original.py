@@ -31,6 +31,7 @@ def test_described_loaded_and_given_back(variables):
         "decoder_cell": options["dec_model"],
         "decoder_size": options["dec_rnn_size"],
         "mixtures": options["num_mixture"],
+        "log_sigma_min": -20.0,
     }
     if options["conditional"]:
         wanted |= {"encoder_cell": options["enc_model"], "encoder_size": options["enc_rnn_size"]}

@@ -114,6 +114,18 @@ def test_no_spike_is_endless():
     np.testing.assert_array_equal(gradient[0][3:], 0)
 
 
+def test_the_least_sigma_may_be_lower():
+    """exp(-20), as models of others need it: far away and all but certain, numbers stay finite."""
+    outputs = jnp.array([0.0, 1.0, 1.0, -1e3, -1e3, 1e3])
+    m = from_outputs(outputs, -20.0)
+    np.testing.assert_array_equal(m.log_sigma_x, -20.0)
+    np.testing.assert_array_equal(m.log_sigma_y, -20.0)
+    near, far = log_density(m, jnp.float32(1), jnp.float32(1)), log_density(m, jnp.float32(1000), jnp.float32(-1000))
+    highest = -np.log(2 * np.pi) + 40 - 0.5 * np.log1p(-(np.tanh(ATANH_RHO_MAX) ** 2))
+    assert float(near) == pytest.approx(highest, abs=0.01)
+    assert np.isfinite(far)
+
+
 def draws(m, temperature, seed=0):
     return np.asarray(_draws(jax.random.key(seed), m, temperature), np.float64)
 

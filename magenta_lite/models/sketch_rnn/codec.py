@@ -2,6 +2,7 @@
 
 import array
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,18 @@ class Codec:
             raise UserError("all offsets of the train split are the same: there is nothing to learn; check the data")
         n_max = max(int(lengths[fits[split]].max(initial=1)) for split, lengths in data.lengths.items())
         return dataclasses.replace(codec, scale=scale, n_max=n_max, size=float(np.median(sides))), touched
+
+    def begun_from(self, other: "Codec") -> str:
+        """What to tell of a model that begins with parameters trained with another codec: its scale, if it differs.
+
+        The scale stays the new data's own: the network has always read offsets whose standard deviation is 1.
+        """
+        if math.isclose(self.scale, other.scale, rel_tol=0.01):
+            return ""
+        return (
+            f"offsets are divided by {self.scale:.4g}, this data's standard deviation; where it began, by "
+            f"{other.scale:.4g}: drawings come out in this data's units"
+        )
 
     def check(self, data: Any) -> None:
         """Raises UserError where prepared data holds no drawings."""

@@ -58,6 +58,7 @@ class Model(nnx.Module):
         kl_min: float = 0.2,
         pen_positions: str = "sketch",
         compute_dtype: str = "float32",
+        log_sigma_min: float = mixture_density.LOG_SIGMA_MIN,
     ):
         """Options, with the original's defaults.
 
@@ -67,7 +68,8 @@ class Model(nnx.Module):
         to kl_weight by rate**step; kl_min is its floor (section 3.2). pen_positions: "sketch" counts the pen's loss
         up to the first end token, behind which the pen is "end" by definition; "all" runs the decoder on to N_max and
         counts it everywhere, as the original does. compute_dtype: of the operands of the matrix products; state and
-        loss stay float32.
+        loss stay float32. log_sigma_min: no sigma of the mixture is below exp of this, -20 to 0; -9 keeps repeated
+        offsets from making an endless spike in training, models of others were trained without.
 
         Raises:
           UserError: a value outside its range, or options that contradict each other; names the field.
@@ -104,6 +106,8 @@ class Model(nnx.Module):
         ):
             if not 0 <= share < math.inf or (field == "kl_weight_rate" and share > 1):
                 raise UserError(f"config.model.{field}={share}: expected 0 or more" + ", at most 1" * ("rate" in field))
+        if not -20 <= log_sigma_min <= 0:
+            raise UserError(f"config.model.log_sigma_min={log_sigma_min}: expected -20 to 0")
         if label_size < 0:
             raise UserError(f"config.model.label_size={label_size}: expected 0 (no labels) or more")
         if label_size and len(codec.labels) < 2:
@@ -113,7 +117,7 @@ class Model(nnx.Module):
             )
         self.codec = codec
         self.conditional, self.latent_size = conditional, latent_size if conditional else 0
-        self.label_size, self.mixtures = label_size, mixtures
+        self.label_size, self.mixtures, self.log_sigma_min = label_size, mixtures, log_sigma_min
         self.has_latent, self.conditions = conditional, ("label",) if label_size else ()
         self.input_keep, self.output_keep, self.dropout_mask = input_keep, output_keep, dropout_mask
         self.kl_weight, self.kl_min, self.pen_positions = kl_weight, kl_min, pen_positions
@@ -358,7 +362,7 @@ class Model(nnx.Module):
 
     def _split(self, outputs: jax.Array) -> tuple[jax.Array, mixture_density.Mixture]:
         """Pen logits [..., 3] (down, up, end) and the mixture of the next offset."""
-        return outputs[..., :3], mixture_density.from_outputs(outputs[..., 3:])
+        return outputs[..., :3], mixture_density.from_outputs(outputs[..., 3:], self.log_sigma_min)
 
     def _nats(self, outputs: jax.Array, rows: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """For each position [P, B]: offset nats (0 behind the last point), pen nats, and whether the pen is right."""

@@ -28,6 +28,9 @@ MAX_POINTS = 250
 LARGEST = 1 << 16
 """Units, dimensions of z or mixtures: what a shape claims beyond that is no model."""
 
+LOG_SIGMA_MIN = -20.0
+"""The original has no least sigma; of published generators some reach exp(-14.4)."""
+
 _OUTPUT = "vector_rnn/RNN/output_w"
 _LINEAR = {"mean": "ENC_RNN_mu", "log_var": "ENC_RNN_sigma", "to_state": "linear"}
 _CELLS: dict[type[Cell], str] = {LSTM: "LSTMCell", LayerNormLSTM: "LayerNormLSTMCell", HyperLSTM: "HyperLSTMCell"}
@@ -69,7 +72,7 @@ def described(
     if options["conditional"]:
         options["encoder_cell"], options["encoder_size"] = _kind(weights, "vector_rnn/ENC_RNN/fw/")
         options["latent_size"] = _shape(weights, "vector_rnn/ENC_RNN_mu/super_linear_w", 2)[1]
-    options["mixtures"] = (columns - 3) // 6
+    options |= {"mixtures": (columns - 3) // 6, "log_sigma_min": LOG_SIGMA_MIN}
     n_max = MAX_POINTS if max_points is None else max_points
     more = {} if size is None else {"size": size}
     codec = Codec(scale=scale, n_max=n_max, labels=(name or "drawing",), max_points=max(n_max, MAX_POINTS), **more)

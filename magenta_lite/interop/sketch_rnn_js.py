@@ -1,0 +1,179 @@
+"""The JSON of sketch-rnn-js: published generators in; ours out, for the npm package @magenta/sketch and p5.js demos.
+
+A file is a JSON array [info, shapes, weights]: facts, a list of dimensions for each weight, and each weight as base64
+of little-endian int16, value = int16 / 32767 * 10. So weights are within +-10 and on a grid of 0.000305. Gates are in
+our order (i, g, f, o), and a forget bias of 1 is added at run time, as ours is.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magenta_lite.errors import UserError, plain
+from magenta_lite.interop.imported import Imported
+from magenta_lite.models.sketch_rnn import original
+
+FORMAT = "sketch-rnn-js"
+LARGEST = 10.0
+"""No weight is beyond."""
+STEPS = 32767
+VERSION = 6
+"""Of the format, from which on z is read as it is; before, the client took its tanh."""
+
+_MOST_BYTES = 256 << 20
+_MOST_POINTS = 100_000
+_CELL = ("LSTMCell/W_xh", "LSTMCell/W_hh", "LSTMCell/bias")
+_OUTPUT = ("vector_rnn/RNN/output_w", "vector_rnn/RNN/output_b")
+_DECODER = tuple(f"vector_rnn/RNN/{name}" for name in _CELL)
+GENERATOR = _OUTPUT + _DECODER
+"""The original's variables in the order of a decoder-only model's file."""
+CONDITIONAL = (
+    *(f"vector_rnn/ENC_RNN/{way}/{name}" for way in ("fw", "bw") for name in _CELL),
+    *(
+        f"vector_rnn/{scope}/super_linear_{part}"
+        for scope in ("ENC_RNN_mu", "ENC_RNN_sigma", "linear")
+        for part in ("w", "b")
+    ),
+    *_OUTPUT,
+    *_DECODER,
+)
+"""The same of a conditional one."""
+_MODES = {2: GENERATOR, "gen": GENERATOR, 0: CONDITIONAL, 1: CONDITIONAL, "vae": CONDITIONAL}
+
+_QUICKDRAW = {"data": "QuickDraw", "licence": "CC BY 4.0"}
+_AS_IT_IS = {"builder": "quickdraw", "licence": "CC BY 4.0"}
+"""Prepared data of QuickDraw's published sets: offsets are divided by the file's scale_factor and by nothing else."""
+
+SIZE = 8.7
+"""The longer side of a drawing, in standard deviations of its offsets: 9.7 of pigs, 8.5 of faces, 7.8 of clocks."""
+
+
+def read(path: Path, *, name: str | None = None, size: float | None = None) -> Imported:
+    """A .gen.json or .vae.json of sketch-rnn-js: a model that draws one class of QuickDraw.
+
+    --name  what it draws, instead of what the file says
+    --size  the longer side of a typical drawing, in the model's units (8.7 times scale_factor, as in QuickDraw): what
+            beginnings of your own are scaled to
+    """
+    if size is not None and not 0 < size < math.inf:
+        raise UserError(f"--size={size:g}: expected a number above 0")
+    info, shapes, texts = _parts(path)
+    mode = info.get("mode")
+    variables = _MODES.get(mode) if isinstance(mode, int | str) and not isinstance(mode, bool) else None
+    if variables is None:
+        raise _wrong(path, f"its mode is {mode!r}: expected 2 or 'gen' (decoder-only), 0, 1 or 'vae' (conditional)")
+    if len(texts) != len(variables) or len(shapes) != len(variables):
+        raise _wrong(
+            path,
+            f"{len(shapes)} shapes and {len(texts)} weights: expected {len(variables)} of a model of mode {mode!r}",
+        )
+    scale = _number(path, info, "scale_factor")
+    points = _number(path, info, "max_seq_len")
+    version = _number(path, info, "version")
+    if not scale > 0 or not 1 <= points <= _MOST_POINTS or points != int(points):
+        raise _wrong(path, f"scale_factor is {scale:g} and max_seq_len {points:g}: expected both above 0")
+    if variables is CONDITIONAL and version < VERSION:
+        raise UserError(
+            f"{path} is a conditional model of version {version:g}, whose decoder reads tanh(z): this SketchRNN reads "
+            f"z itself, as those of version {VERSION} do"
+        )
+    weights = {
+        variable: _weight(path, number, variable, shape, text)
+        for number, (variable, shape, text) in enumerate(zip(variables, shapes, texts, strict=True))
+    }
+    called = _name(name if name is not None else info.get("name"), path)
+    facts = _facts(info)
+    size = size or facts.pop("size", SIZE * scale)
+    try:
+        codec, options = original.described(weights, scale=scale, max_points=int(points), name=called, size=size)
+    except UserError as error:
+        raise _wrong(path, str(error)) from None
+    source = {"file": path.name, "format": FORMAT, "name": called, **facts}
+    return Imported("sketch_rnn", codec, options, weights, source)
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise _wrong(path, f"{path.stat().st_size:,} bytes, expected at most {_MOST_BYTES:,}")
+        found = json.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"no valid JSON: {error}") from None
+    if not isinstance(found, list):
+        keys = f" with {', '.join(list(found)[:5])}" if isinstance(found, dict) and found else ""
+        raise _wrong(path, f"JSON of something else: {_kind(found)}{keys}")
+    kinds = [_kind(part) for part in found[:4]]
+    if kinds != ["an object", "a list", "a list"]:
+        raise _wrong(path, f"JSON of something else: a list of {', '.join(kinds) or 'nothing'}")
+    return found[0], found[1], found[2]
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _number(path: Path, info: Mapping[str, Any], field: str) -> float:
+    value = info.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:  # not a number is not
+        shown = "missing" if value is None else plain(repr(value))[:40]
+        raise _wrong(path, f"its {field} is {shown}: expected a number")
+    return float(value)
+
+
+def _weight(path: Path, number: int, variable: str, shape: Any, text: Any) -> NDArray[np.float32]:
+    where = f"weight {number} ({variable.removeprefix('vector_rnn/')})"
+    dimensions = 1 if variable.endswith(("_b", "bias")) else 2
+    whole = isinstance(shape, list) and all(type(size) is int and 0 < size <= original.LARGEST * 4 for size in shape)
+    if not whole or len(shape) != dimensions:
+        sizes = f"{dimensions} size{'s' * (dimensions > 1)}"
+        raise _wrong(path, f"the shape of {where} is {plain(repr(shape))[:60]}: expected {sizes} above 0")
+    if not isinstance(text, str):
+        raise _wrong(path, f"{where} is {_kind(text)}: expected base64")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise _wrong(path, f"{where} is no base64 ({error})") from None
+    if len(content) != 2 * math.prod(shape):
+        raise _wrong(
+            path, f"{where} has {len(content):,} bytes: expected {2 * math.prod(shape):,}, two for each of {shape}"
+        )
+    return (np.frombuffer(content, "<i2").astype(np.float64) * (LARGEST / STEPS)).astype(np.float32).reshape(shape)
+
+
+def _name(value: Any, path: Path) -> str:
+    name = plain(value).strip()[:100] if isinstance(value, str) else ""
+    return name or plain(path.name.split(".")[0])[:100] or "drawing"
+
+
+def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What else the file knows; models of others draw QuickDraw, and ours say what they draw."""
+    facts: dict[str, Any] = {}
+    for field in ("version", "r_loss", "kl_loss", "training_size"):
+        value = info.get(field)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12:
+            facts[field] = value
+    if info.get("made_by") != "magenta_lite":
+        return facts | _QUICKDRAW | {"units_of": _AS_IT_IS}
+    for field in ("data", "licence"):
+        if isinstance(value := info.get(field), str):
+            facts[field] = plain(value)[:1000]
+    if isinstance(digest := info.get("data_digest"), str):
+        facts["units_of"] = {"digest": plain(digest)[:100]}
+    size = info.get("size")
+    if isinstance(size, int | float) and not isinstance(size, bool) and 0 < size < 1e9:
+        facts["size"] = float(size)
+    return facts
+
+
+def _wrong(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} is no model of sketch-rnn-js ({reason}): expected [info, shapes, weights] in base64")
