@@ -35,7 +35,7 @@ _MOST_METADATA = 4 << 20
 def export(player: Sampler, out: Path, *, names: str = "own") -> None:
     """One file: the weights, float32, and in its metadata the family, config, codec, step and the data's licence.
 
-    --names  own: paths of the parameters, which docs/interop.md lists; original: those of the TensorFlow variables
+    --names  own: paths of the parameters, which docs/safetensors.md lists; original: those of the TensorFlow variables
     """
     if names not in NAMES:
         raise UserError(f"--names={names}: {nearest(names, NAMES)}")
