@@ -5,7 +5,7 @@ const [family, file] = process.argv.slice(2);
 const folder = path.join(__dirname, "../../magenta_lite/interop/pages");
 const scripts = { music_vae: "music_vae_decoder.js", performance_rnn: "performance_rnn_stream.js", midi: "midi_file.js" };
 const context = vm.createContext({ MessageChannel, performance, console });
-const source = ["network.js", scripts[family]].map((name) => fs.readFileSync(path.join(folder, name), "utf8"));
+const source = ["network.js", "lstm_stack.js", scripts[family]].map((name) => fs.readFileSync(path.join(folder, name), "utf8"));
 const names = { music_vae: "{ decoderOf, notesOf }", performance_rnn: "{ streamOf }", midi: "{ midiFile }" };
 const made = vm.runInContext(`${source.join("\n")}\n(${names[family]})`, context);
 const given = JSON.parse(fs.readFileSync(file));

@@ -36,7 +36,7 @@
     return { temperature: Number(find("temperature").value), seed, chords };
   }
 
-  const send = page.background(["network.js", "music_vae_decoder.js"], receive);
+  const send = page.background(["network.js", "lstm_stack.js", "music_vae_decoder.js"], receive);
 
   function ask() {
     send({ slice: { number: ++asked, z: mixture(at), ...how() } });

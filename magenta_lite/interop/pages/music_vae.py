@@ -22,7 +22,15 @@ TITLES = {
     "groove": "Grooves",
 }
 
-_SCRIPTS = ("network.js", "sound.js", "midi_file.js", "note_roll.js", "music_vae_decoder.js", "music_vae.js")
+_SCRIPTS = (
+    "network.js",
+    "lstm_stack.js",
+    "sound.js",
+    "midi_file.js",
+    "note_roll.js",
+    "music_vae_decoder.js",
+    "music_vae.js",
+)
 _BODY = (Path(__file__).parent / "music_vae.html").read_text(encoding="utf-8")
 
 

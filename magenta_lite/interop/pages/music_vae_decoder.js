@@ -8,40 +8,6 @@ const MELODY_OFF = 1, MELODY_FIRST = 2, LOWEST = 21;
 const SLOW = 250; // ms: what takes longer is given up as soon as something newer is asked for
 const TURN = 12; // ms of work before messages are looked at
 
-/* Layers of LSTMs. What the first layer reads comes in already multiplied. */
-function stackOf(weights, name, sizes, residual) {
-  const layers = sizes.map((units, n) => {
-    const at = `${name}.layers.${n}`, mapped = residual && (n === 0 || sizes[n - 1] !== units);
-    return {
-      units, mapped,
-      hh: network.matrix(weights(`${at}.w_hh`)),
-      xh: n || mapped ? network.matrix(weights(`${at}.w_xh`)) : null,
-      bias: network.values(weights(`${at}.bias`)),
-      map: n && mapped ? network.dense(weights(`${name}.maps.${n}.kernel`), weights(`${name}.maps.${n}.bias`)) : null,
-    };
-  });
-  const first = layers[0].mapped ? `${name}.maps.0` : `${name}.layers.0`;
-  return {
-    kernel: weights(layers[0].mapped ? `${first}.kernel` : `${first}.w_xh`),
-    bias: network.values(weights(`${first}.bias`)),
-    stateSizes: sizes.flatMap((units) => [units, units]),
-    step(read, state) {
-      let x = null;
-      layers.forEach(({ units, mapped, hh, xh, bias, map }, n) => {
-        let gates;
-        if (mapped) x = n ? map(x) : read;
-        if (mapped || n) gates = network.add(Float64Array.from(bias), x, xh);
-        else gates = Float64Array.from(read);
-        const c = state[2 * n], h = state[2 * n + 1];
-        network.update(network.add(gates, h, hh), c, h, units, 1);
-        x = residual ? h.map((value, i) => value + x[i]) : Float64Array.from(h);
-      });
-      return x;
-    },
-    cut: (flat) => network.initialState({ stateSizes: sizes.flatMap((units) => [units, units]) }, 1, flat),
-  };
-}
-
 function beginning(weights, name) {
   const map = network.dense(weights(`${name}.kernel`), weights(`${name}.bias`));
   return (embedding) => map(embedding).map(Math.tanh);
