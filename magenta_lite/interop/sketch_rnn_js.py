@@ -16,14 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from magenta_lite import logs, workdirs
 from magenta_lite.errors import UserError, plain
+from magenta_lite.interop import provenance
 from magenta_lite.interop.imported import Imported
 from magenta_lite.models.sketch_rnn import original
+from magenta_lite.nn.lstm import LSTM
+from magenta_lite.sampler import Sampler
 
 FORMAT = "sketch-rnn-js"
 LARGEST = 10.0
 """No weight is beyond."""
 STEPS = 32767
+MIXTURES = 20
+"""Written into the clients."""
 VERSION = 6
 """Of the format, from which on z is read as it is; before, the client took its tanh."""
 
@@ -90,13 +96,73 @@ def read(path: Path, *, name: str | None = None, size: float | None = None) -> I
     }
     called = _name(name if name is not None else info.get("name"), path)
     facts = _facts(info)
-    size = size or facts.pop("size", SIZE * scale)
+    size = size or facts.pop("size", round(SIZE * scale, 1))
     try:
         codec, options = original.described(weights, scale=scale, max_points=int(points), name=called, size=size)
     except UserError as error:
         raise _wrong(path, str(error)) from None
     source = {"file": path.name, "format": FORMAT, "name": called, **facts}
     return Imported("sketch_rnn", codec, options, weights, source)
+
+
+def export(player: Sampler, out: Path, *, name: str | None = None) -> None:
+    """One .json: a decoder-only model for @magenta/sketch and the p5.js demos, a conditional one for the demos alone.
+
+    Plain LSTMs of 20 mixtures without labels, whose weights are within +-10; they are rounded to multiples of 0.000305.
+
+    --name  what it draws (the names of its classes)
+    """
+    model = player.model
+    _refuse(player)
+    variables = CONDITIONAL if model.conditional else GENERATOR
+    weights = original.weights(model)
+    rounded = {variable: np.rint(weights[variable].astype(np.float64) * (STEPS / LARGEST)) for variable in variables}
+    worst = max(variables, key=lambda variable: np.abs(rounded[variable]).max())
+    if np.abs(rounded[worst]).max() > STEPS:
+        value = weights[worst].flat[np.abs(weights[worst]).argmax()]
+        raise UserError(f"{player.workdir}: a weight of {worst} is {value:.4g}, and {FORMAT} holds -10 to 10")
+    texts = [base64.b64encode(rounded[variable].astype("<i2").tobytes()).decode() for variable in variables]
+    shapes = [list(rounded[variable].shape) for variable in variables]
+    with open(out, "w", encoding="ascii") as file:
+        json.dump([_info(player, name), shapes, texts], file)
+
+
+def _refuse(player: Sampler) -> None:
+    """Raises UserError where the model is not such as the format's clients run."""
+    if player.config.family != "sketch_rnn":
+        raise UserError(f"{player.workdir} is of the family {player.config.family}: {FORMAT} holds SketchRNNs")
+    model = player.model
+    cells = {"decoder": model.decoder} | ({"encoder": model.forward} if model.conditional else {})
+    other = [f"its {part} is a {type(cell).__name__}" for part, cell in cells.items() if not isinstance(cell, LSTM)]
+    if model.label_size:
+        other.append("it is told labels")
+    if model.mixtures != MIXTURES:
+        other.append(f"it has {model.mixtures} mixtures")
+    if other:
+        raise UserError(
+            f"{player.workdir} cannot be written as {FORMAT}, whose clients run plain LSTMs of {MIXTURES} mixtures "
+            f"without labels: {', '.join(other)}; --format=safetensors holds any model"
+        )
+
+
+def _info(player: Sampler, name: str | None) -> dict[str, Any]:
+    """What clients ask for, and what import will want to know again."""
+    codec, origin = player.codec, workdirs.origin(player.workdir)
+    info: dict[str, Any] = {
+        "name": name or origin.get("name") or "+".join(codec.labels),
+        "mode": 1 if player.model.conditional else 2,
+        "version": VERSION,
+        "max_seq_len": codec.n_max,
+        "scale_factor": codec.scale,
+    }
+    for field, metric in (("r_loss", "L_R"), ("kl_loss", "L_KL")):
+        logged = dict(logs.read(player.workdir, "valid", metric)).get(player.step, origin.get(field))
+        if logged is not None:
+            info[field] = logged
+    facts = {"made_by": "magenta_lite", "size": codec.size, "data": provenance.trained_on(player.workdir)}
+    facts["licence"] = provenance.licence(player.workdir)
+    units = origin.get("units_of") or {"digest": workdirs.data_digest(player.workdir)}
+    return info | facts | {"units_of": units}
 
 
 def _parts(path: Path) -> tuple[dict[str, Any], list[Any], list[Any]]:
@@ -167,8 +233,9 @@ def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
     for field in ("data", "licence"):
         if isinstance(value := info.get(field), str):
             facts[field] = plain(value)[:1000]
-    if isinstance(digest := info.get("data_digest"), str):
-        facts["units_of"] = {"digest": plain(digest)[:100]}
+    units = info.get("units_of")
+    if isinstance(units, dict) and units and all(isinstance(value, str) for value in units.values()):
+        facts["units_of"] = {plain(name)[:100]: plain(value)[:100] for name, value in list(units.items())[:4]}
     size = info.get("size")
     if isinstance(size, int | float) and not isinstance(size, bool) and 0 < size < 1e9:
         facts["size"] = float(size)

@@ -54,7 +54,7 @@ def test_described_loaded_and_given_back(variables):
 def test_what_no_model_has_is_refused(variables):
     theirs, _ = variables
     for name in sorted(theirs)[::4]:
-        with pytest.raises(UserError, match="is missing|no cell below"):
+        with pytest.raises(UserError, match=r"is missing|no cell below"):
             original.described({one: value for one, value in theirs.items() if one != name}, scale=1.0)
         with pytest.raises(UserError, match="variable"):
             original.described(theirs | {name: theirs[name][..., :-1]}, scale=1.0)
