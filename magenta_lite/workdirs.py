@@ -37,8 +37,9 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir={workdir} is a file: expected a folder")
     if (workdir / "config.json").exists():
-        if origin(workdir):
-            raise UserError(f"{workdir} was imported: give another --workdir, with --init_from={workdir}")
+        for made in ("imported", "unpacked"):
+            if made in _source(workdir):
+                raise UserError(f"{workdir} was {made}: give another --workdir, with --init_from={workdir}")
         different = configs.differences(configs.load(workdir / "config.json"), config)
         if different:
             raise UserError(f"{workdir} is of another config ({'; '.join(different)}): choose another --workdir")
@@ -174,9 +175,7 @@ def data_digest(workdir: Path) -> str | None:
 
 def origin(workdir: Path) -> dict[str, Any]:
     """Where an imported model comes from: file, format, and what else is known; empty for a run of train.py."""
-    path = workdir / "source.json"
-    source = configs.read_json(path) if path.exists() else {}
-    found = source.get("imported", {}) if isinstance(source, dict) else {}
+    found = _source(workdir).get("imported", {})
     return found if isinstance(found, dict) else {}
 
 
@@ -187,6 +186,12 @@ def same_units(workdir: Path, source: dict[str, Any]) -> bool:
     """
     wanted = origin(workdir).get("units_of") or {"digest": data_digest(workdir)}
     return isinstance(wanted, dict) and all(source.get(name) == value for name, value in wanted.items())
+
+
+def _source(workdir: Path) -> dict[str, Any]:
+    path = workdir / "source.json"
+    source = configs.read_json(path) if path.exists() else {}
+    return source if isinstance(source, dict) else {}
 
 
 def begin_from(workdir: Path, other: Path | None, step: int = 0) -> None:
