@@ -29,8 +29,9 @@ def entries(read: Read, size: int) -> Iterator[tuple[bytes, memoryview]]:
     footer = read(size - FOOTER, FOOTER)
     if footer[-8:] != MAGIC:
         raise Damaged("it does not end as a table does: it is cut short, or none")
-    _, at = _handle(footer, 0)  # of the block of meta data, which is always empty
+    meta, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
+    _block(read, size, meta)  # which is always empty, but may have been changed
     behind = -1
     for _, value in _items(_block(read, size, index)):
         place, _ = _handle(value, 0)

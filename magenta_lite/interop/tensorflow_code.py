@@ -235,7 +235,7 @@ def _described(
         elif hasattr(original, "config_in"):
             named = original.config_in(path.name) or original.config_in(table)
             facts |= {"config": named} if named else {}
-    elif "config" in told and _plain(told["config"]) != _plain(facts["config"]):
+    elif "config" in facts and "config" in told and _plain(told["config"]) != _plain(facts["config"]):
         raise UserError(f"--config={facts['config']}: {path} says that it is {told['config']}")
     try:
         codec, options = original.described(weights, **facts)

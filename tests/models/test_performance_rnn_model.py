@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from magenta_lite.errors import UserError
-from magenta_lite.models.performance_rnn import Codec, Model
+from magenta_lite.models.performance_rnn import Codec, Model, original
 from magenta_lite.models.performance_rnn.vocabulary import EventVocabulary, features
 
 KEYS = jax.random.split(jax.random.key(0), 2)
@@ -58,13 +58,7 @@ def test_probabilities_are_the_originals(shared):
     with np.load(shared("parity", "performance_rnn.npz")) as file:
         parity = {name: file[name] for name in file.files if name != "hparams"}
     model = Model(Codec(), rngs=nnx.Rngs(0), layers=(12, 12, 12))
-    for number, layer in enumerate(model.layers):
-        cell = f"weight/rnn/multi_rnn_cell/cell_{number}/basic_lstm_cell"
-        kernel = parity[f"{cell}/kernel"]
-        layer.w_xh[...], layer.w_hh[...] = jnp.asarray(kernel[:-12]), jnp.asarray(kernel[-12:])
-        layer.bias[...] = jnp.asarray(parity[f"{cell}/bias"])
-    model.output.kernel[...] = jnp.asarray(parity["weight/fully_connected/weights"])
-    model.output.bias[...] = jnp.asarray(parity["weight/fully_connected/biases"])
+    original.load(model, {name.removeprefix("weight/"): value for name, value in parity.items() if "weight/" in name})
     tokens = parity["input/tokens"][..., None]
     batch = {"tokens": jnp.asarray(tokens), "length": jnp.array([30, 30]), "real": jnp.ones(2)}
     np.testing.assert_allclose(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
@@ -114,7 +115,7 @@ def load(model: Model, weights: Weights) -> None:
             value = value[0, 0]
         rows = np.cumsum([parameter.shape[0] for parameter in parameters])[:-1]
         for parameter, part in zip(parameters, np.split(value, rows), strict=True):
-            parameter[...] = part
+            parameter[...] = jnp.asarray(part)
 
 
 def weights(model: Model) -> dict[str, NDArray[np.float32]]:
@@ -144,7 +145,7 @@ def _by_shapes(size: int, classes: int) -> dict[str, Any]:
     if not 0 <= bins <= 127:
         raise UserError(
             f"it has {classes} classes of events, and reads {size} numbers: performances have {_UNCOUNTED}, and one "
-            f"for each loudness (388), or as notes {sum(notes.fields)}; models of melodies, drums and others are not read"
+            f"for each loudness (388), or as notes {sum(notes.fields)}; models of melodies, drums, ... are not read"
         )
     options: dict[str, Any] = {} if bins == Codec.velocity_bins else {"velocity_bins": bins}
     modulo = features(EventVocabulary(velocity_bins=bins)).shape[1]
