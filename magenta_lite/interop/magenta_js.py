@@ -114,7 +114,7 @@ def export(player: Sampler, out: Path, *, bytes: int = 2, sample_only: bool = Fa
 def _spec(player: Sampler, codec: Codec, model: Model, sample_only: bool) -> dict[str, Any]:
     """config.json of a model that the client can hold."""
     classes = [[pitch] for pitch in drums.ALL] if codec.drum_classes == len(drums.ALL) else drums.PITCHES
-    args: dict[str, Any] = {
+    made: dict[str, dict[str, Any]] = {
         "melody": _PIANO,
         "drums": {"pitchClasses": classes},
         "drum_roll": {"pitchClasses": classes},
@@ -125,8 +125,8 @@ def _spec(player: Sampler, codec: Codec, model: Model, sample_only: bool) -> dic
             "humanize": codec.groove_input == "humanize",
             "tapify": codec.groove_input.startswith("tap_fixed_velocity"),
         },
-    }[codec.kind]
-    args = {"numSteps": codec.steps, **args}
+    }
+    args: dict[str, Any] = {"numSteps": codec.steps, **made[codec.kind]}
     if isinstance(model.decoder, HierarchicalDecoder):
         args["numSegments"] = model.decoder.conductors.lengths[0]
     spec: dict[str, Any] = {"type": "MusicVAE", "dataConverter": {"type": CONVERTERS[codec.kind], "args": args}}
@@ -134,7 +134,8 @@ def _spec(player: Sampler, codec: Codec, model: Model, sample_only: bool) -> dic
         spec["chordEncoder"] = CHORDS
     elif codec.controls == "hits":
         spec["extraControls"] = [{"name": "hits", "depth": len(grooves.INSTRUMENTS)}]
-    own = {"bars": codec.bars, "steps_per_bar": codec.steps_per_bar, "step": player.step, "sample_only": sample_only}
+    own: dict[str, Any] = {"bars": codec.bars, "steps_per_bar": codec.steps_per_bar, "step": player.step}
+    own["sample_only"] = sample_only
     if codec.kind == "groove":
         own["groove_input"] = codec.groove_input
     return spec | {OURS: own}
@@ -193,8 +194,8 @@ def _without_encoder(weights: dict[str, NDArray[np.float32]], hierarchical: bool
 
 def _facts(path: Path, spec: dict[str, Any], steps_per_bar: int | None, groove_input: str | None) -> dict[str, Any]:
     """What config.json tells of the model, for original.described."""
-    own = spec.get(OURS) if isinstance(spec.get(OURS), dict) else {}
-    assert isinstance(own, dict)
+    own: Any = spec.get(OURS)
+    own = own if isinstance(own, dict) else {}
     if own.get("sample_only") is True:
         raise UserError(
             f"{path.parent} was exported with --sample_only, without its encoder: import the workdir it is of"
@@ -245,23 +246,28 @@ def _converter(path: Path, converter: Any) -> tuple[str, dict[str, Any]]:
     if name not in kinds:
         raise UserError(f"{path} has the dataConverter {name}, which is not known: {nearest(name, kinds)}")
     kind = kinds[name]
-    melodic = {"melody": [args], "trio": [args.get("melArgs"), args.get("bassArgs")]}.get(kind, [])
+    melodic: list[Any] = {"melody": [args], "trio": [args.get("melArgs"), args.get("bassArgs")]}.get(kind, [])
     for part in melodic:
         found = {field: part.get(field) for field in _PIANO} if isinstance(part, dict) else part
         if found != _PIANO:
             raise UserError(f"{path}: melodies of {found}: expected {_PIANO}")
-    drum = args.get("drumsArgs") if kind == "trio" else args if kind in ("drums", "drum_roll", "groove") else {}
-    classes = drum.get("pitchClasses") if isinstance(drum, dict) else None
-    if classes is not None:
-        firsts = (
-            [own[0] if isinstance(own, list) and own else None for own in classes] if isinstance(classes, list) else []
-        )
-        known = [[own[0] for own in drums.PITCHES]] + [list(drums.ALL)] * (kind == "drum_roll")
-        if firsts not in known:
-            raise UserError(f"{path}: pitchClasses of other drums, or in another order, than the original's 9 or 61")
+    _drums(path, kind, args.get("drumsArgs") if kind == "trio" else args)
     if kind == "groove" and (args.get("splitInstruments") or args.get("stepsPerQuarter", 4) != STEPS_PER_QUARTER):
         raise UserError(f"{path}: grooves with splitInstruments, or of other steps than sixteenth notes, are not known")
     return kind, args
+
+
+def _drums(path: Path, kind: str, args: Any) -> None:
+    """Refuses drums that are others than ours, by the pitch that each is written as."""
+    classes = args.get("pitchClasses") if isinstance(args, dict) and kind != "melody" else None
+    if classes is None:
+        return
+    firsts = [
+        own[0] if isinstance(own, list) and own else None for own in (classes if isinstance(classes, list) else [])
+    ]
+    known = [[own[0] for own in table] for table in (drums.PITCHES, grooves.PITCHES)]
+    if firsts not in known + [list(drums.ALL)] * (kind == "drum_roll"):
+        raise UserError(f"{path}: pitchClasses of other drums, or in another order, than the original's 9 or 61")
 
 
 def _whole(path: Path, args: Mapping[str, Any], name: str) -> int:

@@ -99,7 +99,7 @@ class _Entry:
             raise UserError(f"{path}: the weight {name!r} has the shape {shape}: expected a few whole numbers")
         self.shape, self.dtype, self.scale, self.low = tuple(shape), entry.get("dtype"), 1.0, 0.0
         known: tuple[str, ...] = _PLAIN
-        told = entry.get("quantization")
+        told: Any = entry.get("quantization")
         if told is not None:
             known, self.dtype = _QUANTISED, told.get("dtype") if isinstance(told, dict) else None
         if self.dtype not in known:
