@@ -43,7 +43,8 @@ def export(workdir: str, format: str, out: str, checkpoint: str = "best", overwr
 
     --workdir     folder of a run, or of an import
     --format      sketch-rnn-js, magenta-js, safetensors or html
-    --out         file or folder to make; one that is there is refused without --overwrite
+    --out         file or folder to make; one that is there is refused without --overwrite,
+                  which replaces files of the same names
     --checkpoint  best, last, or a step
     """
 
@@ -99,6 +100,9 @@ def _import(words: list[str]) -> None:
 
 
 def _export(words: list[str]) -> None:
+    if "--format" in words[:-1]:
+        place = words.index("--format")
+        words = [*words[:place], f"--format={words[place + 1]}", *words[place + 2 :]]
     chosen = next((word.partition("=")[2] for word in words if word.startswith("--format=")), None)
     if chosen is not None and chosen not in FORMATS:
         raise UserError(f"--format={chosen}: {nearest(chosen, FORMATS)}")
@@ -127,9 +131,9 @@ def _write(words: list[str], maker: Callable[..., None], command: Callable[..., 
     from magenta_lite.sampler import Sampler
 
     values.pop("format", None)
-    out, overwrite = _free(values.pop("out"), values.pop("overwrite", False))
+    out = _free(values.pop("out"), values.pop("overwrite", False))
     player = Sampler(Path(values.pop("workdir")), values.pop("checkpoint", "best"))
-    _whole(out, overwrite, lambda partial: maker(player, partial, **values))
+    _whole(out, lambda partial: maker(player, partial, **values))
     print(f"{out} ({_size(out):,} bytes), from step {player.step} of {player.workdir}")
 
 
@@ -137,7 +141,7 @@ def _unpack(words: list[str]) -> None:
     from magenta_lite.interop import packs
 
     file, words, help_asked = _file(words)
-    command = functools.partial(packs.unpack, None)
+    command = functools.partial(packs.unpack, "")
     if help_asked:
         print(usage(command))
         return
@@ -147,30 +151,42 @@ def _unpack(words: list[str]) -> None:
 
 
 def _file(words: list[str]) -> tuple[str | None, list[str], bool]:
-    """The first word that is no flag, the others, and whether help is asked for."""
-    flags = [word for word in words if word.startswith("--") and word != "--help"]
-    files = [word for word in words if not word.startswith("-")]
+    """The word that is neither a flag nor its value, the others without --help, and whether that is there."""
+    asked = {"--help", "-h"} & set(words)
+    flags, files = [], []
+    for before, word in zip(["", *words], words, strict=False):
+        of_flag = before.startswith("--") and "=" not in before and before != "--help"
+        if word in ("--help", "-h"):
+            continue
+        (flags if of_flag or word.startswith("--") else files).append(word)
     if len(files) > 1:
         raise UserError(f"unexpected argument {files[1]!r}: flags are written --name=value")
-    return (files[0] if files else None), flags, bool({"--help", "-h"} & set(words))
+    return (files[0] if files else None), flags, bool(asked)
 
 
-def _free(out: str, overwrite: bool) -> tuple[Path, bool]:
+def _free(out: str, overwrite: bool) -> Path:
     path = Path(out).absolute()
     if path.exists() and not overwrite:
         raise UserError(f"--out={out} is there already: give another one, or --overwrite")
-    return path, overwrite
+    return path
 
 
-def _whole(out: Path, overwrite: bool, make: Callable[[Path], Any]) -> None:
-    """Has a file or folder made beside its place, and puts it there when it is whole."""
+def _whole(out: Path, make: Callable[[Path], Any]) -> None:
+    """Has a file or folder made beside its place, and puts it there when it is whole.
+
+    A folder that is there gets the new files one by one, in the place of those of the same names.
+    """
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         make(partial)
-        if out.is_dir() and overwrite:
-            shutil.rmtree(out)
-        os.replace(partial, out)
+        if out.is_dir() and not partial.is_dir():
+            raise UserError(f"--out={out} is a folder: expected a file to make")
+        if not out.is_dir():
+            os.replace(partial, out)
+        else:
+            for file in sorted(partial.iterdir()):
+                os.replace(file, out / file.name)
     except OSError as error:
         raise UserError(f"--out={out} cannot be written ({error.strerror or error})") from None
     finally:

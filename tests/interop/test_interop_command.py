@@ -1,0 +1,114 @@
+"""python -m magenta_lite.interop: what it makes is whole, and its mistakes are one line."""
+
+import importlib
+import sys
+
+import pytest
+from small_workdirs import interop, made, refused
+
+from magenta_lite.errors import UserError
+
+command = importlib.import_module("magenta_lite.interop.__main__")
+
+
+@pytest.fixture(scope="module")
+def workdir(toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("command") / "run"
+    made(folder, "sketch_rnn", toy)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """run(*words): the command in this process; raises UserError."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["interop", *map(str, words)])
+        command.main()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("improt", "x"), "did you mean 'import'?"),
+        (("import",), "import what?"),
+        (("import", "a", "b", "--workdir=c"), "unexpected argument 'b'"),
+        (("import", "nowhere.json", "--workdir=c"), "no such file"),
+        (("unpack", "--workdir=c"), "unpack what?"),
+        (("export", "--workdir=c", "--out=d"), "--format=... is required"),
+        (("export", "--workdir=c", "--out=d", "--format=htm"), "did you mean 'html'?"),
+        (("export", "--workdir=nowhere", "--out=d", "--format=html"), "no workdir"),
+        (("export", "--format=html", "--out=d"), "flag --workdir=... is required"),
+        (("pack", "--workdir=nowhere", "--out=d"), "no workdir"),
+    ],
+)
+def test_a_mistake_is_one_line(run, words, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        run(*words)
+    assert told in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_program_ends_with_that_line(tmp_path):
+    assert "no such file" in refused("import", tmp_path / "none.json", f"--workdir={tmp_path / 'w'}")
+    assert interop("--help").stdout.startswith("Other people's models in")
+
+
+@pytest.mark.parametrize("name", command.FORMATS)
+def test_help_lists_the_flags_of_a_format(run, name, capsys):
+    run("export", f"--format={name}", "--help")
+    shown = capsys.readouterr().out
+    assert "--workdir" in shown and "--overwrite" in shown and "--player" not in shown
+
+
+def test_flags_may_stand_apart_from_their_values(run, workdir, tmp_path):
+    run("export", "--format", "safetensors", "--workdir", workdir, "--out", tmp_path / "m.safetensors")
+    run("import", "--workdir", tmp_path / "again", tmp_path / "m.safetensors")
+    assert (tmp_path / "again" / "config.json").exists()
+
+
+def test_what_is_there_is_kept_unless_told_otherwise(run, workdir, tmp_path):
+    out = tmp_path / "m.safetensors"
+    out.write_text("precious")
+    with pytest.raises(UserError, match="is there already"):
+        run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={out}")
+    assert out.read_text() == "precious"
+    run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={out}", "--overwrite")
+    assert out.stat().st_size > 1000
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "precious").touch()
+    with pytest.raises(UserError, match="is a folder"):
+        run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={folder}", "--overwrite")
+    assert [path.name for path in folder.iterdir()] == ["precious"]
+
+
+def test_an_export_that_fails_leaves_nothing(run, workdir, tmp_path, monkeypatch):
+    exporter = importlib.import_module(f"magenta_lite.interop.{command.FORMATS['magenta-js']}")
+
+    def half(player, out, *, many: int = 1):
+        out.mkdir()
+        (out / "one").write_text("1")
+        if many > 1:
+            raise UserError("no room for two")
+
+    monkeypatch.setattr(exporter, "export", half)
+    words = ("export", "--format=magenta-js", f"--workdir={workdir}", f"--out={tmp_path / 'deep' / 'm'}")
+    with pytest.raises(UserError, match="no room"):
+        run(*words, "--many=2")
+    assert not list((tmp_path / "deep").iterdir())
+    run(*words)
+    (tmp_path / "deep" / "m" / "mine").touch()
+    run(*words, "--overwrite")
+    assert sorted(path.name for path in (tmp_path / "deep" / "m").iterdir()) == ["mine", "one"]
+
+
+def test_a_workdir_that_is_there_is_not_imported_into(run, workdir, tmp_path):
+    run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={tmp_path / 'm.safetensors'}")
+    before = sorted(workdir.rglob("*"))
+    with pytest.raises(UserError, match="is there already"):
+        run("import", tmp_path / "m.safetensors", f"--workdir={workdir}")
+    assert sorted(workdir.rglob("*")) == before
