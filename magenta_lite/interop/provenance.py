@@ -1,6 +1,7 @@
 """What a model was trained on, and whose licence that data is under, from source.json of its workdir."""
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def _of(source: dict[str, Any], model: str, step: int) -> Data:
     imported = source.get("imported")
     if isinstance(imported, dict):
         name = _text(imported.get("data")) or "unknown data"
-        return Data(name, _text(imported.get("licence")) or UNKNOWN, (), {}, model, step, imported)
+        licence = re.sub(r" \(.*\)$", "", _text(imported.get("licence")))  # importers may add whose it is
+        return Data(name, licence or UNKNOWN, (), {}, model, step, imported)
     builder = _text(source.get("builder"))
     labels = tuple(filter(None, map(_text, _list(source.get("labels")))))
     name = _SETS.get(builder, builder or "unknown data")
