@@ -1,5 +1,5 @@
-// pages_sketch.cjs CHROMIUM PAGE FOLDER: uses a SketchRNN's page as a person would and prints what came of it as JSON.
-// Into FOLDER: page.png, phone.png, dark.png, endings.svg.
+// pages_sketch.cjs CHROMIUM PAGE FOLDER [star|circle|head] [no-worker]: uses a SketchRNN's page as a person would and
+// prints what came of it as JSON. Into FOLDER: page.png, phone.png, dark.png, endings.svg.
 const fs = require("fs");
 const path = require("path");
 const url = require("url");
@@ -17,7 +17,7 @@ function ring(x, y, width, height) {
     [x + width * Math.cos((i / 40) * 2 * Math.PI), y + height * Math.sin((i / 40) * 2 * Math.PI)]);
 }
 
-async function main([chromium, file, folder, shape = "star"]) {
+async function main([chromium, file, folder, shape = "star", worker]) {
   const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu"] });
   try {
     const tab = await browser.newPage();
@@ -35,6 +35,8 @@ async function main([chromium, file, folder, shape = "star"]) {
     });
     const client = await tab.createCDPSession();
     await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: path.resolve(folder) });
+
+    if (worker === "no-worker") await tab.evaluateOnNewDocument(() => delete window.Worker);
 
     const state = () => tab.evaluate(() => window.magenta.state());
     const settled = async () => {

@@ -12,9 +12,9 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from magenta_lite import config as configs
 from magenta_lite import workdirs
-from magenta_lite.errors import UserError
+from magenta_lite.errors import UserError, plain
+from magenta_lite.interop import provenance
 from magenta_lite.sampler import Sampler
 
 LARGEST = 32767
@@ -88,7 +88,8 @@ def quantised(name: str, value: NDArray) -> tuple[NDArray[np.int16], float]:
     if not np.isfinite(value).all():
         raise UserError(f"{name} holds numbers that are not finite: train again, or take another --checkpoint")
     largest = float(np.abs(value).max(initial=0.0))
-    scale = float(np.float32(largest / LARGEST)) or 1.0
+    # What is smaller than the least normal number is as good as 0.
+    scale = max(float(np.float32(largest / LARGEST)), float(np.finfo(np.float32).tiny))
     return np.clip(np.rint(np.asarray(value, np.float64) / scale), -LARGEST, LARGEST).astype(np.int16), scale
 
 
@@ -101,20 +102,15 @@ def parameters(player: Sampler) -> dict[str, NDArray[np.float32]]:
 def facts(player: Sampler) -> dict[str, str]:
     """What a visitor should know of the model, as far as it is known, by headings."""
     imported = workdirs.origin(player.workdir)
-    path = player.workdir / "source.json"
-    source = {} if imported or not path.exists() else configs.read_json(path)
-    data = imported.get("data") or ("" if imported else player.config.data.dir.rstrip("/").rpartition("/")[2])
-    if counts := source.get("counts", {}).get("train", {}):
-        data += f", {sum(counts.values()):,} {player.codec.noun}"
     size = sum(value.size for value in parameters(player).values())
+    steps = f", after {player.step:,} steps" if player.step else ""
     found = {
-        "Model": f"{player.config.family}, {size:,} parameters"
-        + (f", from step {player.step:,}" if player.step else ""),
-        "Trained on": data,
+        "Model": f"{player.config.family}, {size:,} parameters{steps}",
         "Comes from": imported.get("name") or imported.get("file", ""),
-        "Licence": imported.get("licence") or source.get("licence") or "not known",
+        "Trained on": provenance.trained_on(player.workdir),
+        "Licence of the data": provenance.licence(player.workdir),
     }
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: plain(str(value)) for name, value in found.items() if value}
 
 
 def facts_list(found: Mapping[str, str]) -> str:

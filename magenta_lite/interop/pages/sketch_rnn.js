@@ -87,7 +87,8 @@
 
   let last = 0;
   function animate(now) {
-    const seconds = Math.min((now - last) / 1000, 0.1);
+    // A frame's time may lie before the moment that asked for it.
+    const seconds = Math.min(Math.max((now - last) / 1000, 0), 0.1);
     last = now;
     let more = false;
     shown.forEach((one, index) => {

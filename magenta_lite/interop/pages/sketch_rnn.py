@@ -47,6 +47,6 @@ def _title(labels: tuple[str, ...]) -> str:
 def _words(labels: tuple[str, ...]) -> str:
     """What it knows how to draw."""
     if len(labels) < 2:
-        return f"It knows nothing but {labels[0].replace('_', ' ')}." if labels else ""
+        return f"All drawings that it has seen were of one class: {labels[0].replace('_', ' ')}." if labels else ""
     shown = ", ".join(label.replace("_", " ") for label in labels[:12])
     return f"It was trained on {shown}{' and others' if len(labels) > 12 else ''}."
