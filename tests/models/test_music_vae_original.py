@@ -8,6 +8,7 @@ from flax import nnx
 
 from magenta_lite.errors import UserError
 from magenta_lite.models.music_vae import Codec, Model, original
+from magenta_lite.models.music_vae.variables import variables
 
 FACTS = {
     "cat-mel_2bar": {"config": "cat-mel_2bar"},
@@ -32,6 +33,17 @@ MODELS = [
 ]
 
 
+def outline(codec, options):
+    """A model with shapes in the place of weights: to draw them takes seconds."""
+    return nnx.eval_shape(lambda: Model(codec, rngs=nnx.Rngs(0), **options))
+
+
+def drawn(codec, **options):
+    """Weights of a model, by the original's names."""
+    rng = np.random.default_rng(1)
+    return {one.name: rng.normal(size=one.shape).astype(np.float32) for one in variables(outline(codec, options))}
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_parity_variables_give_their_model_and_come_back(name, shared):
     with np.load(shared("parity", f"music_vae_{name}.npz")) as file:
@@ -45,7 +57,7 @@ def test_parity_variables_give_their_model_and_come_back(name, shared):
     assert list(options["decoder_layers"]) == hyper["dec_rnn_size"]
     assert options.get("nade_hidden") == hyper.get("nade_num_hidden")
     assert codec.groove_input == ("humanize" if name.startswith("groovae") else "groove")
-    model = Model(codec, rngs=nnx.Rngs(0), **options)
+    model = outline(codec, options)
     original.load(model, weights)
     _same(original.weights(model), weights)
 
@@ -53,7 +65,7 @@ def test_parity_variables_give_their_model_and_come_back(name, shared):
 @pytest.mark.parametrize(("codec", "options"), MODELS)
 def test_other_models_are_found_by_their_variables(codec, options):
     codec, options = Codec(**codec), SMALL | options
-    weights = original.weights(Model(codec, rngs=nnx.Rngs(1), **options))
+    weights = drawn(codec, **options)
     facts = {"levels": options["levels"]} if "levels" in options else {}
     given = codec.groove_input if codec.kind == "groove" else None
     found, made = original.described(
@@ -62,7 +74,7 @@ def test_other_models_are_found_by_their_variables(codec, options):
     assert found == codec
     for name, value in options.items():
         assert made[name] == value, name
-    model = Model(found, rngs=nnx.Rngs(2), **made)
+    model = outline(found, made)
     original.load(model, weights)
     _same(original.weights(model), weights)
 
@@ -76,12 +88,12 @@ def _same(found, expected):
 
 @pytest.fixture(scope="module")
 def melody():
-    return original.weights(Model(Codec(), rngs=nnx.Rngs(0), **SMALL))
+    return drawn(Codec(), **SMALL)
 
 
 @pytest.fixture(scope="module")
 def groove():
-    return original.weights(Model(Codec(kind="groove"), rngs=nnx.Rngs(0), **SMALL))
+    return drawn(Codec(kind="groove"), **SMALL)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,7 @@ def test_damage_is_named(melody):
 
 def test_residual_models_have_no_names():
     with pytest.raises(UserError, match="residual"):
-        original.weights(Model(Codec(), rngs=nnx.Rngs(0), **SMALL, decoder_residual=True))
+        original.weights(outline(Codec(), {**SMALL, "decoder_residual": True}))
 
 
 def test_configs_are_found_in_names():

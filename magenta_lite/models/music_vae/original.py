@@ -16,7 +16,7 @@ Weights = Mapping[str, NDArray]
 
 
 def load(model: Model, weights: Weights) -> None:
-    """Sets the model's weights to those of an original one of the same shape, given by their variables' names.
+    """Sets the model's weights, or their shapes, to an original one's of these shapes, by the names of its variables.
 
     Raises:
       KeyError: a variable is missing.
@@ -31,7 +31,7 @@ def load(model: Model, weights: Weights) -> None:
             value = value.squeeze(variable.single)
         first = 0
         for part in variable.parts:
-            part[...] = jnp.asarray(value[first : first + part.shape[0]], np.float32)
+            part.set_value(jnp.asarray(value[first : first + part.shape[0]], np.float32))
             first += part.shape[0]
 
 
