@@ -36,12 +36,14 @@ if (family === "music_vae") {
     found = given.tokens.map((tokens, i) => Array.from(stream.advance(tokens, given.told[i])));
   } else {
     stream.restart(given.seed);
-    found = { events: [], notes: [] };
+    found = { events: [], begun: [], ended: [] };
     while (found.events.length < given.count) {
-      const { event, changes, time } = stream.next({ ...given.told[0], temperature: given.temperature });
+      const { event, begun, ended } = stream.next({ ...given.told, temperature: given.temperature });
       found.events.push(event);
-      found.notes.push(...changes.map((change) => ({ ...change, at: time })));
+      found.begun.push(...begun);
+      found.ended.push(...ended);
     }
+    found.time = stream.time;
   }
 } else {
   found = Array.from(made.midiFile(given.notes, given.tempo));

@@ -10,25 +10,26 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from magenta_lite.interop.pages import music_vae
+from magenta_lite.interop.pages import music_vae, performance_rnn
 from magenta_lite.interop.pages.document import quantised
 from magenta_lite.models.music_vae import Codec as SliceCodec
 from magenta_lite.models.music_vae import Model as SliceModel
 from magenta_lite.models.music_vae.decoder import shifted
+from magenta_lite.models.performance_rnn import Codec as PerformanceCodec
+from magenta_lite.models.performance_rnn import Model as PerformanceModel
+from magenta_lite.models.performance_rnn.controls import DENSITY, HISTOGRAM, density_bins
+from magenta_lite.music import midi
 
 NEAR = 1e-4
 """How far float32 sums may be from float64 ones, of the same weights."""
 
 SLICES = {
-    "melody": ({}, {"decoder_layers": (24, 16)}),
-    "chords": ({"chords": True}, {"decoder_layers": (24,)}),
+    "melody": ({"chords": True}, {"decoder_layers": (24, 16)}),
     "drums": ({"kind": "drums"}, {"decoder_layers": (24,)}),
-    "nade": ({"kind": "drum_roll"}, {"decoder_layers": (24,), "nade_hidden": 12}),
-    "nade_full": ({"kind": "drum_roll", "drum_classes": 61}, {"decoder_layers": (24,), "nade_hidden": 12}),
+    "nade": ({"kind": "drum_roll", "drum_classes": 61}, {"decoder_layers": (24,), "nade_hidden": 12}),
     "trio": ({"kind": "trio"}, {"decoder_layers": (24, 24), "decoder_residual": True}),
     "groove": ({"kind": "groove"}, {"decoder_layers": (24,)}),
-    "hierarchical": ({"bars": 4}, {"decoder": "hierarchical", "decoder_layers": (24, 24)}),
-    "hierarchical_trio": ({"kind": "trio"}, {"decoder": "hierarchical", "decoder_layers": (24, 24)}),
+    "hierarchical": ({"kind": "trio"}, {"decoder": "hierarchical", "decoder_layers": (24, 24)}),
     "hierarchical_state": (
         {"kind": "drum_roll", "bars": 4},
         {
@@ -96,9 +97,15 @@ def test_slices_are_the_models(kind, node, tmp_path):
     # What the network says at every step, given what it read there.
     events = jnp.asarray([one["events"] for one in found], jnp.int32 if codec.arrays == "tokens" else jnp.float32)
     batch = {codec.arrays: events, **({} if told is None else {"chord": jnp.asarray(told)})}
-    wanted = model.decoder.teacher_forced(
-        shifted(model.decoder.cores, model.events(batch)), jnp.asarray(z), model.controls(batch), None, None
-    )
+
+    @jax.jit
+    def ours(batch, z, condition):
+        before = shifted(model.decoder.cores, model.events(batch))
+        said = model.decoder.teacher_forced(before, z, model.controls(batch), None, None)
+        keys = jax.vmap(jax.random.key)(jnp.arange(len(z)))
+        return said, model.sample(keys, temperature=0.0, z=z, condition=condition)
+
+    wanted, drawn = ours(batch, jnp.asarray(z), None if told is None else {"chord": jnp.asarray(told)})
     outputs = []
     for number, core in enumerate(wanted):
         name = f"decoder.cores.{number}"
@@ -108,12 +115,6 @@ def test_slices_are_the_models(kind, node, tmp_path):
     assert np.ptp(outputs[0]) > 1, "the models are to say something"
 
     # What is decoded. Where two classes are as likely but for rounding, either may come first: none are here.
-    drawn = model.sample(
-        jax.vmap(jax.random.key)(jnp.arange(4)),
-        temperature=0.0,
-        z=jnp.asarray(z),
-        condition=None if told is None else {"chord": jnp.asarray(told)},
-    )
     np.testing.assert_allclose(np.asarray(events), drawn[codec.arrays], atol=NEAR)
 
     for one, made in zip(found, np.asarray(drawn[codec.arrays]), strict=True):
@@ -123,3 +124,107 @@ def test_slices_are_the_models(kind, node, tmp_path):
         np.testing.assert_allclose(np.array(own).reshape(-1, 4), np.array(ours).reshape(-1, 4), atol=1e-3)
         assert {note["kind"] == "drum" for note in one["notes"]} == set(notes.is_drum.tolist())
     assert len({str(one["events"]) for one in found}) > 1, "slices are to differ"
+
+
+BOTH = (DENSITY, HISTOGRAM)
+PERFORMANCES = {
+    "dynamics": ({}, {}),
+    "plain_modulo": ({"velocity_bins": 0}, {"inputs": "modulo"}),
+    "residual_both": ({"controls": BOTH}, {"residual": True}),
+    "modulo_residual_density": ({"controls": (DENSITY,)}, {"inputs": "modulo", "residual": True}),
+    "optional_both": ({"controls": BOTH, "optional_controls": True}, {}),
+    "notes": ({"encoding": "notes", "max_shift": 1000}, {"residual": True}),
+}
+
+
+def performance_model(kind):
+    options, shape = PERFORMANCES[kind]
+    codec = PerformanceCodec(**options)
+    model = PerformanceModel(codec, rngs=nnx.Rngs(3), layers=(24, 24), **shape)
+    return SimpleNamespace(codec=codec, model=rounded(model, 3.0 if model.residual else 10.0))
+
+
+def wishes(model, per_second, pitch_classes=(0, 4, 7), told=1):
+    shares = np.isin(np.arange(12), pitch_classes) / len(pitch_classes)
+    every = {"density": int(density_bins(per_second)), "histogram": shares.tolist(), "told": told}
+    return {name: every[name] for name in model.conditions}
+
+
+@pytest.mark.parametrize("kind", PERFORMANCES)
+def test_performances_are_the_models(kind, node, tmp_path):
+    player = performance_model(kind)
+    codec, model = player.codec, player.model
+    settings, weights = performance_rnn.described(player)
+    given = {"settings": settings, "tensors": tensors(weights)}
+    rng = np.random.default_rng(2)
+    tokens = np.stack([rng.integers(0, size, 10) for size in codec.vocabulary.fields], axis=1)
+    told = [wishes(model, rng.uniform(0, 90), rng.choice(12, 3), int(i % 3 > 0)) for i in range(10)]
+
+    def said(told):
+        state, found, advance = model.first_state(1), [], jax.jit(model.advance)
+        for event, now in zip(tokens, told, strict=True):
+            row = {name: jnp.asarray(np.array(value)[None], jnp.float32) for name, value in now.items()}
+            row |= {name: jnp.asarray([now[name]]) for name in now if name == "density"}
+            state, logits = advance(state, jnp.asarray(event)[None], row)
+            found.append(np.asarray(logits)[0])
+        return np.array(found)
+
+    theirs = run(node, tmp_path, "performance_rnn", {**given, "tokens": tokens.tolist(), "told": told})
+    # A kernel that is multiplied with points on circles is rounded to 16 bits once more.
+    near = 20 * NEAR if model.inputs == "modulo" else NEAR
+    np.testing.assert_allclose(theirs, said(told), rtol=NEAR / 10, atol=near)
+    assert np.ptp(theirs) > 1, "the models are to say something"
+
+    # What is drawn makes the notes that the codec makes of the same events.
+    drawn = run(
+        node, tmp_path, "performance_rnn",
+        {**given, "told": wishes(model, 15.0), "seed": 4, "count": 500, "temperature": 1.0},
+    )  # fmt: skip
+    notes = codec.decode({"tokens": np.array(drawn["events"]), "length": 500})
+    ends = {one["id"]: one["end"] for one in drawn["ended"]}
+    longest, rate = settings["longest"], codec.steps_per_second
+    own = sorted(
+        (one["start"] / rate, one["pitch"], ends.get(one["id"], min(drawn["time"], one["start"] + longest)) / rate,
+         one["velocity"]) for one in drawn["begun"]
+    )  # fmt: skip
+    assert len(own) > 30
+    ours = sorted(zip(notes.start, notes.pitch, notes.end, notes.velocity, strict=True))
+    np.testing.assert_allclose(own, ours, atol=1e-6)
+
+
+def test_density_reaches_the_network(node, tmp_path):
+    player = performance_model("residual_both")
+    settings, weights = performance_rnn.described(player)
+    given = {"settings": settings, "tensors": tensors(weights), "tokens": [[60]]}
+    said = []
+    for per_second in (2.0, 30.0):
+        told = wishes(player.model, per_second)
+        said.append(run(node, tmp_path, "performance_rnn", {**given, "told": [told]})[0])
+        row = {"density": jnp.asarray([told["density"]]), "histogram": jnp.asarray([told["histogram"]], jnp.float32)}
+        _, ours = player.model.advance(player.model.first_state(1), jnp.asarray([[60]]), row)
+        np.testing.assert_allclose(said[-1], ours[0], rtol=NEAR / 10, atol=NEAR)
+    assert np.abs(np.subtract(*said)).max() > 0.1
+
+
+def test_greedy_performance_is_the_models(node, tmp_path):
+    player = performance_model("dynamics")
+    settings, weights = performance_rnn.described(player)
+    given = {"settings": settings, "tensors": tensors(weights), "told": {}, "seed": 0, "count": 40, "temperature": 0}
+    events = run(node, tmp_path, "performance_rnn", given)["events"]
+    ours = player.model.sample(jax.random.split(jax.random.key(0), 1), temperature=0.0, max_length=40)
+    np.testing.assert_array_equal(events, ours["tokens"][0])
+
+
+def test_midi_files_are_read(node, tmp_path):
+    notes = [
+        {"start": 0.0, "end": 1.0, "pitch": 60, "velocity": 80, "kind": "piano"},
+        {"start": 0.5, "end": 2.5, "pitch": 60, "velocity": 90, "kind": "piano"},
+        {"start": 1.0, "end": 9.25, "pitch": 33, "velocity": 70, "kind": "bass"},
+        {"start": 300.0, "end": 300.1, "pitch": 42, "velocity": 127, "kind": "drum"},
+    ]
+    file = tmp_path / "made.mid"
+    file.write_bytes(bytes(run(node, tmp_path, "midi", {"notes": notes, "tempo": 90.0})))
+    read = midi.read(file).notes()
+    found = sorted(zip(read.start * 1.5, read.end * 1.5, read.pitch, read.velocity, read.is_drum, strict=True))
+    wanted = [(0, 0.5, 60, 80, False), (0.5, 2.5, 60, 90, False), (1, 9.25, 33, 70, False), (300, 300.1, 42, 127, True)]
+    np.testing.assert_allclose(np.array(found, float), np.array(wanted, float), atol=2e-3)

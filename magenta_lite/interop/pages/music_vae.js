@@ -247,12 +247,13 @@
     }
   }
   new ResizeObserver(draw).observe(document.body);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   send({ settings, tensors });
   newCorners();
 
   // For those who look from outside, such as tests.
-  page.inside = {
-    get state() { return { asked, shown, at, side, notes, cells, corners, playing: Boolean(clock), work: told }; },
-    get sound() { return sound; },
+  window.magenta = {
+    state: () => ({ asked, shown, at, side, notes, cells, corners, playing: Boolean(clock), work: told }),
+    sound: () => sound,
   };
 })();

@@ -1,6 +1,7 @@
 """The page of a MusicVAE: a square between four slices to wander in, decoded and heard as one goes."""
 
 import html
+import string
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _SCRIPTS = (
     "music_vae_decoder.js",
     "music_vae.js",
 )
-_BODY = (Path(__file__).parent / "music_vae.html").read_text(encoding="utf-8")
+_BODY = string.Template(Path(__file__).with_name("music_vae.html").read_text(encoding="utf-8"))
 
 
 def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
@@ -50,10 +51,10 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
         )
     heading = title or f"{TITLES[player.codec.kind]} between four"
     bars = f"{player.codec.bars} bars" if player.codec.bars > 1 else "one bar"
-    body = _BODY.replace("{title}", html.escape(heading)).replace("{bars}", bars)
+    body = _BODY.substitute(title=html.escape(heading), bars=bars, facts=facts_list(facts(player)))
     return document(
         heading,
-        body=body.replace("{facts}", facts_list(facts(player))),
+        body=body,
         settings=settings,
         weights=weights,
         scripts=_SCRIPTS,

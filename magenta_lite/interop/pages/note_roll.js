@@ -1,11 +1,9 @@
 "use strict";
 /* Piano rolls and drum grids on a canvas. */
 
-const MELODIC = ["piano", "bass"];
-
 /* The page's colours, read again when it turns light or dark. */
 const colours = (() => {
-  const names = ["page", "card", "edge", "ink", "text", "soft", "accent", "given", "piano", "bass", "drum"];
+  const names = ["page", "card", "edge", "ink", "text", "soft", "accent", "given", "piano", "bass", "drum", "sounding"];
   let known = null;
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { known = null; });
   return () => {

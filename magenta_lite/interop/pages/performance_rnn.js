@@ -12,7 +12,7 @@
     "D major": [1, 2, 4, 6, 7, 9, 11], "Black keys": BLACK, "Whole tones": [0, 2, 4, 6, 8, 10],
   };
   const steps = settings.stepsPerSecond, roll = find("roll"), status = find("status");
-  const about = { low: 33, high: 96, drums: [], melodic: true };
+  const about = { low: 36, high: 90, drums: [], melodic: true };
 
   let context = null, sound = null, origin = 0, playing = false, starting = false;
   let run = 0, made = 0, position = 0, lateness = 0, lastLate = -Infinity, events = 0, work = 0;
@@ -131,7 +131,10 @@
     const seen = [];
     for (let i = notes.length - 1; i >= 0 && notes[i].start > from - settings.longest / steps; i--) {
       const note = notes[i], open = Math.min(made, note.start + settings.longest / steps);
-      seen.push({ ...note, end: note.end === null ? open : note.end });
+      const end = note.end === null ? open : note.end;
+      seen.push({ ...note, end, kind: note.start <= now && now < end ? "sounding" : "piano" });
+      about.low = Math.min(about.low, note.pitch - 1);
+      about.high = Math.max(about.high, note.pitch + 1);
     }
     paintNotes(pen, box, seen, from, to, about);
     pen.fillStyle = known.given;
@@ -167,7 +170,7 @@
     const { perSecond, bin } = density(), edges = settings.densityEdges;
     const words = bin === 0 ? `fewer than ${edges[0]}` : bin === edges.length ? `${edges[bin - 1]} or more`
       : `${edges[bin - 1]} to ${edges[bin]}`;
-    find("density-hint").textContent = `The network is told: ${words} in the three seconds to come, a second.`;
+    find("density-hint").textContent = `The network is told: ${words} a second, in the three seconds to come.`;
     return perSecond < 10 ? perSecond.toFixed(1) : perSecond.toFixed(0);
   }
 
@@ -214,15 +217,16 @@
     saveFile(midiFile(played, 120), "performance.mid");
   });
   new ResizeObserver(draw).observe(document.body);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   send({ settings, tensors });
   send({ restart: { run, seed: 1 } });
   tell();
   draw();
 
   // For those who look from outside, such as tests.
-  page.inside = {
-    get state() { return { playing, made, lateness, events, work, position: heard(), asked: asked(), notes: notes.length }; },
-    get notes() { return notes.map(({ start, end, pitch, velocity }) => ({ start, end, pitch, velocity })); },
-    get sound() { return sound; },
+  window.magenta = {
+    state: () => ({ playing, made, lateness, events, work, position: heard(), asked: asked() }),
+    notes: () => notes.map(({ start, end, pitch, velocity }) => ({ start, end, pitch, velocity })),
+    sound: () => sound,
   };
 })();

@@ -1,6 +1,7 @@
 """The page of a Performance RNN: it plays on and on, and its wishes can be changed while it does."""
 
 import html
+import string
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ _SCRIPTS = (
     "performance_rnn_stream.js",
     "performance_rnn.js",
 )
-_BODY = (Path(__file__).parent / "performance_rnn.html").read_text(encoding="utf-8")
+_BODY = string.Template(Path(__file__).with_name("performance_rnn.html").read_text(encoding="utf-8"))
 
 
 def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
@@ -52,7 +53,7 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
     heading = title or "A piano that plays on"
     return document(
         heading,
-        body=_BODY.replace("{title}", html.escape(heading)).replace("{facts}", facts_list(facts(player))),
+        body=_BODY.substitute(title=html.escape(heading), facts=facts_list(facts(player))),
         settings=settings,
         weights=weights,
         scripts=_SCRIPTS,

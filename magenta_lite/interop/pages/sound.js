@@ -20,20 +20,9 @@ const EVERY = 30; // milliseconds between two looks at the clock
 
 const frequencyOf = (pitch) => 440 * 2 ** ((pitch - 69) / 12);
 
-/* Uniform numbers, 0 to 1, the same for the same seed (mulberry32 of T. Ettinger, public domain). */
-function uniformNoise(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 /* One hard stroke of a string: damped partials, stretched by stiffness, in two stages. Float32Array. */
 function stroke(pitch, voice, rate) {
-  const base = frequencyOf(pitch), random = uniformNoise(pitch * 7919 + 1);
+  const base = frequencyOf(pitch), random = network.random(pitch * 7919 + 1).uniform;
   const stiff = voice.stiffness * (Math.exp(0.0926 * pitch - 13.64) + Math.exp(-0.0847 * pitch - 5.82));
   const slow = 2 ** ((pitch - 60) / 17);
   const count = Math.floor(Math.min(6 / (0.45 * (slow + 1e-3 * base) / voice.lasting), LONGEST + 0.5) * rate);
@@ -96,7 +85,7 @@ function banded(count, middle, rate, random) {
 
 /* A drum of General MIDI, struck hard. */
 function drumSound(pitch, rate) {
-  const random = uniformNoise(1000 + pitch), seconds = Math.max(0.6, 6 * (METAL[pitch] || 0.1));
+  const random = network.random(1000 + pitch).uniform, seconds = Math.max(0.6, 6 * (METAL[pitch] || 0.1));
   const count = Math.floor(seconds * rate), sound = new Float32Array(count);
   const fill = (level) => { for (let i = 0; i < count; i++) sound[i] += level(i / rate, i); };
   const sweep = (low, rise, time, t) => Math.sin(2 * Math.PI * (low * t + rise * time * (1 - Math.exp(-t / time))));
@@ -216,7 +205,7 @@ class Sound {
     filter.Q.value = 0.3;
     filter.frequency.value = Math.min(base * 1.5 + 350 + 7000 * strength ** 1.8, 10000);
     const release = shape.release * (pitch < 45 ? 1.5 : 1);
-    return this._voice(source, [filter], 0.3 * shape.loud * strength ** 1.5, (pitch - 64) / 90, release, start);
+    return this._voice(source, [filter], 0.42 * shape.loud * strength ** 1.5, (pitch - 64) / 90, release, start);
   }
 
   _drum(pitch, velocity, start) {
@@ -260,7 +249,7 @@ class Sound {
     const rate = this.context.sampleRate, count = Math.floor(0.7 * rate);
     const buffer = this.context.createBuffer(2, count, rate);
     for (let channel = 0; channel < 2; channel++) {
-      const random = uniformNoise(7 + channel), answer = buffer.getChannelData(channel);
+      const random = network.random(7 + channel).uniform, answer = buffer.getChannelData(channel);
       let low = 0, power = 0;
       for (let i = 0; i < count; i++) {
         const seconds = i / rate;
