@@ -1,5 +1,6 @@
-// pages_sketch.cjs CHROMIUM PAGE FOLDER [star|circle|head] [no-worker]: uses a SketchRNN's page as a person would and
-// prints what came of it as JSON. Into FOLDER: page.png, phone.png, dark.png, endings.svg.
+// pages_sketch.cjs CHROMIUM PAGE FOLDER [star|circle|head] [plain]: uses a SketchRNN's page as a person would and prints
+// what came of it as JSON; plain: with a finger, in a browser without workers. Into FOLDER: page.png, phone.png,
+// dark.png, endings.svg.
 const fs = require("fs");
 const path = require("path");
 const url = require("url");
@@ -17,11 +18,14 @@ function ring(x, y, width, height) {
     [x + width * Math.cos((i / 40) * 2 * Math.PI), y + height * Math.sin((i / 40) * 2 * Math.PI)]);
 }
 
-async function main([chromium, file, folder, shape = "star", worker]) {
+async function main([chromium, file, folder, shape = "star", kind]) {
   const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu"] });
   try {
     const tab = await browser.newPage();
-    await tab.setViewport({ width: 1200, height: 860 });
+    const plain = kind === "plain";
+    await tab.setViewport({ width: 1200, height: 860, hasTouch: plain });
+    await tab.evaluateOnNewDocument(() => (Math.random = () => 0.25)); // the first seed
+    if (plain) await tab.evaluateOnNewDocument(() => delete window.Worker);
     const errors = [], requests = [];
     tab.on("console", (message) => {
       if (["error", "warn", "warning"].includes(message.type())) errors.push(message.text());
@@ -36,8 +40,6 @@ async function main([chromium, file, folder, shape = "star", worker]) {
     const client = await tab.createCDPSession();
     await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: path.resolve(folder) });
 
-    if (worker === "no-worker") await tab.evaluateOnNewDocument(() => delete window.Worker);
-
     const state = () => tab.evaluate(() => window.magenta.state());
     const settled = async () => {
       await tab.waitForFunction(() => !window.magenta.state().busy, { timeout: 120_000, polling: 50 });
@@ -49,6 +51,11 @@ async function main([chromium, file, folder, shape = "star", worker]) {
     const box = await (await tab.$("#paper")).boundingBox();
     const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
     const line = async (points) => {
+      if (plain) {
+        await tab.touchscreen.touchStart(...at(points[0]));
+        for (const point of points.slice(1)) await tab.touchscreen.touchMove(...at(point));
+        return tab.touchscreen.touchEnd();
+      }
       await tab.mouse.move(...at(points[0]));
       await tab.mouse.down();
       for (const point of points.slice(1)) await tab.mouse.move(...at(point), { steps: points.length > 10 ? 1 : 8 });
@@ -94,7 +101,7 @@ async function main([chromium, file, folder, shape = "star", worker]) {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
     await tab.screenshot({ path: path.join(folder, "dark.png") });
-    await tab.setViewport({ width: 390, height: 844 });
+    await tab.setViewport({ width: 390, height: 844, hasTouch: plain });
     await tab.screenshot({ path: path.join(folder, "phone.png"), fullPage: true });
     found.overflow = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     if (await tab.evaluate(() => !document.getElementById("label-box").hidden)) {

@@ -244,11 +244,12 @@ def test_a_person_uses_the_page(tmp_path, node, chromium, variant):
     assert saved.startswith("<svg ") and saved.count("<path") == 18
 
 
-def test_without_a_worker_the_page_draws_all_the_same(tmp_path, node, chromium):
+def test_a_finger_draws_where_there_are_no_workers(tmp_path, node, chromium):
     path = made(tmp_path, player(tmp_path))
-    found = json.loads(node("pages_sketch.cjs", chromium, path, tmp_path, "star", "no-worker"))
+    found = json.loads(node("pages_sketch.cjs", chromium, path, tmp_path, "star", "plain"))
     assert found["errors"] == []
     assert [address.partition(":")[0] for address in found["requests"]] == ["file"]
+    assert [row[2] for row in found["begun"]["beginning"]] == [0, 0, 0, 0, 1]
     assert sum(map(bool, found["begun"]["endings"])) >= 6
     assert found["redrawn"]["endings"] != found["begun"]["endings"] == found["again"]["endings"]
 

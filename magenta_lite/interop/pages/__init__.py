@@ -11,10 +11,9 @@ from magenta_lite.sampler import Sampler
 def export(player: Sampler, out: Path, *, title: str = "") -> None:
     """Writes the page of a model, which computes the network in the browser; its weights are in it as 16-bit numbers.
 
-    --title  the page's heading; without one the page says what it is
+    A model that its page cannot play is refused.
 
-    Raises:
-      UserError: the family has no page, or the model is one that its page cannot play.
+    --title  the page's heading; without one the page says what it is
     """
     name = f"{__name__}.{player.config.family}"
     if importlib.util.find_spec(name) is None:
