@@ -61,7 +61,7 @@ def _card(
 ) -> Iterator[str]:
     words, config = FAMILIES[player.config.family], player.config
     own = data[0]
-    yield from (f"# {words.title}: {_safe(own.name)}", "", words.what, "")
+    yield from (f"# {words.title}: {_safe(own.title)}", "", words.what, "")
     if pictured:
         options = words.options
         temperatures = " and ".join(map(str, options["temperature"]))  # type: ignore[call-overload]

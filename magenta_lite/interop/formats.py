@@ -22,7 +22,7 @@ def reader(path: Path) -> Reader:
     Raises:
       UserError: it is not there, or nothing that is read; says what it seems to be and what was expected.
     """
-    from magenta_lite.interop import kinds, tensorflow_code
+    from magenta_lite.interop import kinds, packs, tensorflow_code
 
     if path.is_dir():
         if (path / "weights_manifest.json").exists():
@@ -50,6 +50,8 @@ def reader(path: Path) -> Reader:
         from magenta_lite.interop import safetensors_file
 
         return safetensors_file.read
+    if what == "zip" and packs.is_pack(path):
+        raise UserError(f"{path} is a pack: python -m magenta_lite.interop unpack {path} --workdir=DIR")
     if what in _OF_TENSORFLOW or path.name == "checkpoint":
         return tensorflow_code.read
     if tensorflow_code.SHARD.search(path.name):

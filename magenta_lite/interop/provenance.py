@@ -59,12 +59,15 @@ class Data:
     imported: dict[str, Any]
 
     @property
-    def text(self) -> str:
-        """The name, its classes, and how many examples it has to train on."""
+    def title(self) -> str:
+        """The name and its classes."""
         few = ", ".join(self.labels) if len(self.labels) <= _LABELS else f"{len(self.labels)} classes"
-        classes = f" ({few})" if few else ""
-        count = f", {self.counts['train']:,} examples to train on" if self.counts.get("train") else ""
-        return self.name + classes + count
+        return self.name + (f" ({few})" if few else "")
+
+    @property
+    def text(self) -> str:
+        """The title, and how many examples there are to train on."""
+        return self.title + (f", {self.counts['train']:,} examples to train on" if self.counts.get("train") else "")
 
 
 def data(workdir: Path) -> list[Data]:
@@ -108,7 +111,8 @@ def _of(source: dict[str, Any], model: str, step: int) -> Data:
     if isinstance(imported, dict):
         name = _text(imported.get("data")) or "unknown data"
         licence = re.sub(r" \(.*\)$", "", _text(imported.get("licence")))  # importers may add whose it is
-        return Data(name, licence or UNKNOWN, (), {}, model, step, imported)
+        labels = tuple(filter(None, [_text(imported.get("name"))]))
+        return Data(name, licence or UNKNOWN, labels, {}, model, step, imported)
     builder = _text(source.get("builder"))
     labels = tuple(filter(None, map(_text, _list(source.get("labels")))))
     name = _SETS.get(builder, builder or "unknown data")
