@@ -168,10 +168,8 @@ def _encoder_refused(model: Model) -> str:
     """Why the client cannot hold the encoder; empty where it can."""
     encoder, hierarchical = model.encoder, isinstance(model.decoder, HierarchicalDecoder)
     if isinstance(encoder, Hierarchical) != hierarchical:
-        both = (
-            ("a flat encoder", "a hierarchical decoder") if hierarchical else ("a hierarchical one", "a flat decoder")
-        )
-        return f"{both[0]} before {both[1]}: the client has both flat, or both hierarchical"
+        ways = ("a flat", "a hierarchical") if hierarchical else ("a hierarchical", "a flat")
+        return f"{ways[0]} encoder before {ways[1]} decoder: the client has both flat, or both hierarchical"
     levels = [encoder] if isinstance(encoder, Bidirectional) else list(encoder.levels)
     if max(len(level.forward) for level in levels) > 1:
         return "encoder_layers of more than one layer: the client has one"

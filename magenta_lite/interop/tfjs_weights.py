@@ -37,10 +37,14 @@ def load(folder: Path) -> dict[str, NDArray]:
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise UserError(f"{path}: expected a list of groups of weights")
     found: dict[str, NDArray] = {}
+    seen: set[str] = set()
     for group in groups:
         paths, entries = group.get("paths"), group.get("weights")
         if not _texts(paths) or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise UserError(f"{path}: expected groups with paths and weights, which are lists")
+        if len(seen | set(paths)) < len(seen) + len(paths):
+            raise UserError(f"{path}: a shard is named twice")
+        seen |= set(paths)
         weights = [_Entry(path, entry) for entry in entries]
         stored = _shards(folder, paths, sum(weight.bytes for weight in weights))
         first = 0
@@ -95,7 +99,7 @@ class _Entry:
         if not isinstance(name, str):
             raise UserError(f"{path}: a weight has no name")
         self.name = name
-        if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+        if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and n > 0 for n in shape):
             raise UserError(f"{path}: the weight {name!r} has the shape {shape}: expected a few whole numbers")
         self.shape, self.dtype, self.scale, self.low = tuple(shape), entry.get("dtype"), 1.0, 0.0
         known: tuple[str, ...] = _PLAIN

@@ -43,12 +43,12 @@ async function answer(url, one) {
   }
   const z = tensor(one.z);
   found.greedy = numbers(await model.decodeTensors(z, undefined, told));
+  if (one.brief) return found;
   found.warm = numbers(await model.decodeTensors(z, 1.0, told));
   const sequences = await model.decode(z, undefined, told);
   found.notes = sequences.map(notes);
   found.again = sequences.map((sequence) => numbers(model.dataConverter.toTensor(sequence)));
   found.sampled = (await model.sample(2, 1.0, told)).map(notes);
-  model.dispose();
   return found;
 }
 
