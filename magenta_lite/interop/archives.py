@@ -19,6 +19,7 @@ from magenta_lite.interop.wire import Damaged
 from magenta_lite.unpacking import DENSEST, SMALL
 
 MOST_FILES = 10_000
+MOST_REWINDS = 64
 LARGEST_MAG = 1 << 31
 """Bytes; no protocol buffer is larger."""
 
@@ -111,7 +112,7 @@ class _Bounded(io.RawIOBase):
     """An unpacked file that can be sought in, up to a place that no sound one reaches."""
 
     def __init__(self, file: IO[bytes], most: int):
-        self._file, self._most = file, most
+        self._file, self._most, self._rewinds = file, most, 0
 
     def readable(self) -> bool:
         return True
@@ -122,6 +123,10 @@ class _Bounded(io.RawIOBase):
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence != 0 or offset > self._most:
             raise Damaged(f"it unpacks to more than {self._most:,} bytes, as no model does")
+        if offset < self._file.tell():  # all is unpacked anew
+            self._rewinds += 1
+            if self._rewinds > MOST_REWINDS:
+                raise Damaged("its files lie so that it would have to be unpacked again and again")
         return self._file.seek(offset)
 
     def tell(self) -> int:
@@ -164,13 +169,14 @@ def _zip(path: Path, stack: contextlib.ExitStack) -> Files:
     members = {member.filename: member for member in archive.infolist() if not member.is_dir()}
     if len(members) > MOST_FILES:
         raise Damaged(f"it holds more than {MOST_FILES:,} files")
+    total = sum(member.file_size for member in members.values())
+    if total > max(SMALL, DENSEST * path.stat().st_size):
+        raise Damaged(f"it unpacks to {total:,} bytes, as no model does")
 
     def open_(name: str) -> IO[bytes]:
         member = members[name]
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Damaged(f"{name} is packed by method {member.compress_type}, as no model is")
-        if member.file_size > max(SMALL, DENSEST * member.compress_size):
-            raise Damaged(f"{name} unpacks to {member.file_size:,} bytes, as no model does")
         return archive.open(member)
 
     return Files({name: member.file_size for name, member in members.items()}, open_, stack)

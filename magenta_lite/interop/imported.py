@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def write(imported: Imported, workdir: Path) -> int:
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"--workdir={workdir} is there already: choose another one, nothing was changed")
     config = _config(imported)
-    model = models.build(config, imported.codec)
+    model = _blank(config, imported.codec)
     load = imported.load
     if load is None:
         load = __import__(f"magenta_lite.models.{imported.family}.original", fromlist=["original"]).load
@@ -87,6 +88,15 @@ def write(imported: Imported, workdir: Path) -> int:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return sum(leaf.size for leaf in jax.tree.leaves(parameters))
+
+
+def _blank(config: ConfigDict, codec: Any) -> Any:
+    """The model with NaN for every parameter: drawing weights that are replaced takes minutes for a large one.
+
+    What the weights leave out is then found as not finite.
+    """
+    graph, state = nnx.split(models.outline(config, codec))
+    return nnx.merge(graph, jax.tree.map(lambda leaf: jnp.asarray(np.full(leaf.shape, np.nan, leaf.dtype)), state))
 
 
 def _config(imported: Imported) -> ConfigDict:

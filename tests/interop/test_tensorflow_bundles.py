@@ -211,34 +211,16 @@ def test_long_and_repeated_names_are_refused():
             bundle.opened(archives.of_memory({"m.index": files.table(rows)}), "m.index")
 
 
-def tarred(contents, mode="w"):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:
-        for name, content in contents.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return out.getvalue()
-
-
-def zipped(contents, method=zipfile.ZIP_DEFLATED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize("form", ["tar", "tgz", "zip", "stored zip"])
 def test_archives_are_read_where_they_lie(tmp_path, form):
     made = {f"deep/{name}": content for name, content in files.bundle("m", ARRAYS, shards=2).items()}
     path = tmp_path / "model"
     path.write_bytes(
         {
-            "tar": lambda: tarred(made),
-            "tgz": lambda: tarred(made, "w:gz"),
-            "zip": lambda: zipped(made),
-            "stored zip": lambda: zipped(made, zipfile.ZIP_STORED),
+            "tar": lambda: files.tarred(made),
+            "tgz": lambda: files.tarred(made, "w:gz"),
+            "zip": lambda: files.zipped(made),
+            "stored zip": lambda: files.zipped(made, zipfile.ZIP_STORED),
         }[form]()
     )
     with archives.opened(path, "zip" if "zip" in form else "tar") as found:
@@ -250,7 +232,7 @@ def test_names_in_archives_lead_nowhere(tmp_path):
     made = {f"../../{name}": content for name, content in files.bundle("m", ARRAYS).items()}
     (tmp_path / "a" / "b").mkdir(parents=True)
     path = tmp_path / "a" / "b" / "model.tar"
-    path.write_bytes(tarred(made))
+    path.write_bytes(files.tarred(made))
     with archives.opened(path, "tar") as found:
         same(bundle.opened(found, "../../m.index").read(ARRAYS), ARRAYS)
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["a", "b", "model.tar"]
@@ -270,12 +252,12 @@ def test_links_in_archives_are_passed_over(tmp_path):
 
 def test_archives_that_unpack_to_much_are_refused(tmp_path):
     zeros = {"m.index": bytes(30 << 20)}
-    (tmp_path / "a.tgz").write_bytes(tarred(zeros, "w:gz"))
-    (tmp_path / "a.zip").write_bytes(zipped(zeros))
+    (tmp_path / "a.tgz").write_bytes(files.tarred(zeros, "w:gz"))
+    (tmp_path / "a.zip").write_bytes(files.zipped(zeros))
     for name, kind in (("a.tgz", "tar"), ("a.zip", "zip")):
         with pytest.raises(Damaged, match="unpacks to"), archives.opened(tmp_path / name, kind) as found:
             found.read("m.index", (30 << 20) - 8, 8)
-    (tmp_path / "many.tar").write_bytes(tarred(dict.fromkeys(map(str, range(archives.MOST_FILES + 1)), b"")))
+    (tmp_path / "many.tar").write_bytes(files.tarred(dict.fromkeys(map(str, range(archives.MOST_FILES + 1)), b"")))
     with pytest.raises(Damaged, match="more than 10,000 files"), archives.opened(tmp_path / "many.tar", "tar"):
         pass
 

@@ -115,7 +115,7 @@ def load(model: Model, weights: Weights) -> None:
             value = value[0, 0]
         rows = np.cumsum([parameter.shape[0] for parameter in parameters])[:-1]
         for parameter, part in zip(parameters, np.split(value, rows), strict=True):
-            parameter[...] = jnp.asarray(part)
+            parameter.set_value(jnp.asarray(part))
 
 
 def weights(model: Model) -> dict[str, NDArray[np.float32]]:

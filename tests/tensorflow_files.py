@@ -3,7 +3,10 @@
 Checksums, messages and .mag files come from other people's libraries, so that no reader is tested with its own words.
 """
 
+import io
 import struct
+import tarfile
+import zipfile
 
 import numpy as np
 from tensorboardX.crc32c import crc32c
@@ -63,8 +66,8 @@ def snappy(content):
     return bytes(out)
 
 
-def table(rows, packed=False, block_size=200):
-    """A table of (key, value), in the order that is given."""
+def table(rows, packed=False, block_size=200, spoil=bytes):
+    """A table of (key, value), in the order that is given; spoil(block) changes blocks, whose checksums are right."""
     out, index = bytearray(), []
 
     def put(items):
@@ -80,7 +83,7 @@ def table(rows, packed=False, block_size=200):
             before = key
         restarts = restarts or [0]
         block += struct.pack(f"<{len(restarts)}I", *restarts) + struct.pack("<I", len(restarts))
-        content = (snappy(bytes(block)) + b"\1") if packed else bytes(block) + b"\0"
+        content = spoil(snappy(bytes(block)) if packed else block) + (b"\1" if packed else b"\0")
         handle = varint(len(out)) + varint(len(content) - 1)
         out.extend(content + struct.pack("<I", masked(content)))
         return handle
@@ -102,6 +105,13 @@ def shape(array):
 
 def bundle(name, arrays, shards=1, packed=False, more=()):
     """{file name: content} of a V2 bundle, with its variables dealt out to the shards."""
+    rows, data = bundle_rows(arrays, shards)
+    files = {f"{name}.data-{number:05}-of-{shards:05}": bytes(content) for number, content in enumerate(data)}
+    return {f"{name}.index": table([rows[0], *sorted([*rows[1:], *more])], packed), **files}
+
+
+def bundle_rows(arrays, shards=1):
+    """The rows of an index, the header first, and the contents of the shards."""
     data = [bytearray() for _ in range(shards)]
     rows = [(b"", field(1, shards) + field(3, field(1, 1)))]
     for number, one in enumerate(sorted(arrays)):
@@ -111,12 +121,16 @@ def bundle(name, arrays, shards=1, packed=False, more=()):
         entry += (field(3, shard) if shard else b"") + field(4, len(data[shard])) + field(5, len(content))
         rows.append((one.encode(), entry + fixed32(6, masked(content))))
         data[shard] += content
-    files = {f"{name}.data-{number:05}-of-{shards:05}": bytes(content) for number, content in enumerate(data)}
-    return {f"{name}.index": table([rows[0], *sorted([*rows[1:], *more])], packed), **files}
+    return rows, data
 
 
 def version1(arrays, packed=False):
     """The one file of a V1 checkpoint."""
+    return table(version1_rows(arrays), packed)
+
+
+def version1_rows(arrays):
+    """The rows of a V1 checkpoint, the header first."""
     metas, rows = b"", []
     for one in sorted(arrays):
         array = np.asarray(arrays[one], order="C")
@@ -132,7 +146,7 @@ def version1(arrays, packed=False):
         saved = field(1, one.encode()) + field(2, extents) + field(3, tensor.SerializeToString())
         key = b"\0" + one.encode() + b"\0\1" + bytes([1, array.ndim]) + b"\x80\x7f" * array.ndim
         rows.append((key, field(2, saved)))
-    return table([(b"", field(1, metas + field(2, field(1, 1)))), *sorted(rows)], packed)
+    return [(b"", field(1, metas + field(2, field(1, 1)))), *sorted(rows)]
 
 
 def mag(checkpoint, id_="performance_with_dynamics", description="made for a test"):
@@ -142,6 +156,26 @@ def mag(checkpoint, id_="performance_with_dynamics", description="made for a tes
     made = GeneratorBundle(checkpoint_file=[checkpoint], metagraph_file=b"a graph, which is not looked at")
     made.generator_details.id, made.bundle_details.description = id_, description
     return made.SerializeToString()
+
+
+def tarred(contents, mode="w"):
+    """A .tar of files by name; mode "w:gz" packs it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zipped(contents, method=zipfile.ZIP_DEFLATED):
+    """A .zip of files by name."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return out.getvalue()
 
 
 def write(folder, files):
