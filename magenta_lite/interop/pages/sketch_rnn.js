@@ -62,18 +62,11 @@
     return lines.followed(some, unit, endOfBeginning(), penDown());
   }
 
-  // The part of the plane that shows all of an ending: the paper, or more where that is not enough. Where nothing was
-  // begun a drawing lies anywhere.
+  // The square of the plane that shows the beginning and all of an ending: left, top and side.
   function frame(all) {
-    let { left, right, top, bottom } = lines.bounds([...kept, ...all]);
+    const { left, right, top, bottom } = lines.bounds([...kept, ...all]);
     if (!(right >= left)) return [0, 0, FRAME];
-    const margin = FRAME * 0.06;
-    [left, right, top, bottom] = [left - margin, right + margin, top - margin, bottom + margin];
-    if (kept.length) {
-      [left, top] = [Math.min(left, 0), Math.min(top, 0)];
-      [right, bottom] = [Math.max(right, FRAME), Math.max(bottom, FRAME)];
-    }
-    const side = Math.max(right - left, bottom - top, kept.length ? FRAME : FRAME / 2);
+    const side = Math.max(Math.max(right - left, bottom - top) * 1.14, FRAME / 2);
     return [(left + right - side) / 2, (top + bottom - side) / 2, side];
   }
 
