@@ -244,8 +244,8 @@ def _converter(path: Path, converter: Any) -> tuple[str, dict[str, Any]]:
     if name not in kinds:
         raise UserError(f"{path} has the dataConverter {name}, which is not known: {nearest(name, kinds)}")
     kind = kinds[name]
-    melodic: list[Any] = {"melody": [args], "trio": [args.get("melArgs"), args.get("bassArgs")]}.get(kind, [])
-    for part in melodic:
+    melodic: dict[str, list[Any]] = {"melody": [args], "trio": [args.get("melArgs"), args.get("bassArgs")]}
+    for part in melodic.get(kind, []):
         found = {field: part.get(field) for field in _PIANO} if isinstance(part, dict) else part
         if found != _PIANO:
             raise UserError(f"{path}: melodies of {found}: expected {_PIANO}")
