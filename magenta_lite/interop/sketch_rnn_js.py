@@ -57,16 +57,16 @@ _QUICKDRAW = {"data": "QuickDraw", "licence": "CC BY 4.0"}
 _AS_IT_IS = {"builder": "quickdraw", "licence": "CC BY 4.0"}
 """Prepared data of QuickDraw's published sets: offsets are divided by the file's scale_factor and by nothing else."""
 
-SIZE = 8.7
-"""The longer side of a drawing, in standard deviations of its offsets: 9.7 of pigs, 8.5 of faces, 7.8 of clocks."""
+SIZE = 11.5
+"""The longer side of a drawing by scale_factor: 10.5 to 15.4 of what six of seven published models draw."""
 
 
 def read(path: Path, *, name: str | None = None, size: float | None = None) -> Imported:
     """A .gen.json or .vae.json of sketch-rnn-js: a model that draws one class of QuickDraw.
 
     --name  what it draws, instead of what the file says
-    --size  the longer side of a typical drawing, in the model's units (8.7 times scale_factor, as in QuickDraw): what
-            beginnings of your own are scaled to
+    --size  the longer side of a typical drawing, in the model's units (11.5 times scale_factor): what beginnings of
+            your own are scaled to
     """
     if size is not None and not 0 < size < math.inf:
         raise UserError(f"--size={size:g}: expected a number above 0")

@@ -1,9 +1,13 @@
 """Small SketchRNNs of random weights: as workdirs, and as the JSON of sketch-rnn-js."""
 
 import base64
+import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from magenta_lite.interop import imported
 from magenta_lite.models.sketch_rnn import Codec
@@ -42,8 +46,17 @@ def written(folder, conditional, name="ant.gen.json", **info):
 
 
 def workdir(folder, weights, codec=None, **model):
-    """A workdir of a model with these variables of the original; model: options of it."""
+    """A workdir of a model with these variables of the original, or random ones; model: options of it."""
     codec = codec or Codec(scale=40.5, n_max=60, labels=("ant",))
     found = imported.Imported("sketch_rnn", codec, model, weights, {"file": "ant", "format": "test"})
+    if not weights:
+        found = dataclasses.replace(found, load=_random)
     imported.write(found, folder)
     return folder
+
+
+def _random(model, _):
+    """Every parameter, whatever it is called."""
+    rng = np.random.default_rng(0)
+    state = nnx.state(model, nnx.Param)
+    nnx.update(model, jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.1, leaf.shape), jnp.float32), state))

@@ -56,7 +56,7 @@ def test_what_a_file_says_is_known(pig):
     player, _ = pig
     codec = player.codec
     assert (codec.scale, codec.n_max, codec.labels, codec.max_points) == (70.0921, 168, ("pig",), 250)
-    assert codec.size == pytest.approx(8.7 * 70.0921, abs=0.1)
+    assert codec.size == pytest.approx(11.5 * 70.0921, abs=0.1)
     source = json.loads((player.workdir / "source.json").read_text())["imported"]
     assert source["name"] == "pig" and source["licence"] == "CC BY 4.0" and source["file"] == "pig.gen.json"
     assert not player.has_latent and player.model.mixtures == 20
@@ -121,21 +121,23 @@ def test_evaluate_scores_the_same(pig, drawings, tmp_path):
 
 def test_it_draws_and_continues(pig, tmp_path):
     player, _ = pig
-    drawn = generate(player, n=8, temperature=(0.3,))
+    drawn = generate(player, n=8, temperature=(1.0,))
     lengths = [len(item.value) for item in drawn.rows[0]]
-    assert 10 < np.median(lengths) < 168
+    assert 40 < np.median(lengths) < 168  # at low temperatures the end is seldom the likeliest, and they go on
     beginning = tmp_path / "ear.ndjson"
     beginning.write_text('{"word": "pig", "drawing": [[[0, 100, 255, 200, 0], [0, 90, 0, 255, 240]]]}\n')
-    sheet = continue_(player, n=2, share=1.0, input=str(beginning))
+    sheet = continue_(player, n=2, input=str(beginning))
     factor = player.codec.size / 255
     for item in sheet.rows[0][-2:]:
         np.testing.assert_allclose(item.value[1, :2], np.array([100, 90]) * factor, rtol=1e-3)
         assert len(item.value) > 5
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_published_weights_come_back_to_the_byte(shared, tmp_path, name):
-    path = shared("data", "sketch-rnn-js", f"{name}.gen.json")
+@pytest.mark.parametrize("number", range(len(CLASSES)))
+def test_published_weights_come_back_to_the_byte(shared, tmp_path, times, number):
+    if number >= times(1, len(CLASSES)):
+        pytest.skip("one of the seven is enough (--long: all)")
+    path = shared("data", "sketch-rnn-js", f"{CLASSES[number]}.gen.json")
     imported.write(sketch_rnn_js.read(path), tmp_path / "run")
     sketch_rnn_js.export(Sampler(tmp_path / "run"), tmp_path / "again.json")
     before, again = json.loads(path.read_text()), json.loads((tmp_path / "again.json").read_text())
