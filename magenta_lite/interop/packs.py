@@ -172,7 +172,8 @@ def _described(path: Path, target: Path, partial: Path) -> Iterator[None]:
         yield
     except UserError as error:
         message = str(error).replace(f"{partial}/", f"{path}: ").replace(str(partial), str(target))
-        raise UserError(message) from None
+        known = any(str(place) in message for place in (path, target))
+        raise UserError(message if known else f"{path}: {message}") from None
 
 
 def _extract(path: Path, folder: Path) -> dict[str, Any]:

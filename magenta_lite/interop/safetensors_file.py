@@ -125,8 +125,7 @@ def read(path: Path) -> Imported:
                 f"{path} is a safetensors file of another program (it holds {plain(shown)[:100]}): expected one that "
                 "`export --format=safetensors` wrote"
             )
-        config, codec = _described(path, texts)
-        model = models.outline(config, codec)
+        config, codec, model = _described(path, texts)
         shapes = {name: tuple(leaf.shape) for name, leaf in named(model).items()}
         own = texts.get("names", "own") == "own"
         if own:
@@ -150,8 +149,8 @@ def _load_own(model: Any, weights: Mapping[str, Any]) -> None:
     nnx.update(model, jax.tree.unflatten(jax.tree.structure(state), values))
 
 
-def _described(path: Path, texts: Mapping[str, str]) -> tuple[Any, Any]:
-    """Config and codec, by the same readers as a workdir's."""
+def _described(path: Path, texts: Mapping[str, str]) -> tuple[Any, Any, Any]:
+    """Config and codec, by the same readers as a workdir's, and the model with shapes in the place of parameters."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("config", "codec"):
@@ -161,9 +160,10 @@ def _described(path: Path, texts: Mapping[str, str]) -> tuple[Any, Any]:
             (folder / f"{part}.json").write_text(content, encoding="utf-8", errors="replace")
         try:
             config = configs.load(folder / "config.json")
-            return config, workdirs.load_codec(folder, config)
+            codec = workdirs.load_codec(folder, config)
+            return config, codec, models.outline(config, codec)
         except UserError as error:
-            raise UserError(str(error).replace(f"{folder}/", f"{path}: ")) from None
+            raise UserError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
 
 
 def _compare(path: Path, wanted: Mapping[str, tuple[int, ...]], file: Any) -> None:

@@ -118,7 +118,7 @@ def test_the_commands_and_what_may_be_done_with_an_unpacked_workdir(player, toy,
         workdirs.prepare(back, player.config, PreparedData(toy))
     with pytest.raises(UserError, match="is there already"):
         packs.unpack(str(pack), str(back))
-    with pytest.raises(UserError, match="is a pack: python -m magenta_lite.interop unpack"):
+    with pytest.raises(UserError, match="is a pack: python -m"):
         formats.reader(pack)
 
 
