@@ -153,7 +153,8 @@ def _unpack(words: list[str]) -> None:
 def _file(words: list[str]) -> tuple[str | None, list[str], bool]:
     """The word that is neither a flag nor its value, the others without --help, and whether that is there."""
     asked = {"--help", "-h"} & set(words)
-    flags, files = [], []
+    flags: list[str] = []
+    files: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         of_flag = before.startswith("--") and "=" not in before and before != "--help"
         if word in ("--help", "-h"):

@@ -1,12 +1,19 @@
 """What a model is said to have learned from, under which licence; and its card."""
 
 import json
+import pkgutil
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from small_workdirs import STEP, made
 
-from magenta_lite import workdirs
-from magenta_lite.interop import cards
+from magenta_lite import models, workdirs
+from magenta_lite.interop import cards, measured
+from magenta_lite.interop.card_words import FAMILIES
+from magenta_lite.interop.safetensors_file import named
 
 
 def folder(path: Path, **source) -> Path:
@@ -72,3 +79,107 @@ def test_an_import_that_is_fine_tuned_keeps_its_licence(tmp_path):
     workdirs.begin_from(mine, pig, 0)
     assert cards.licence(mine) == "CC0 1.0; and of the data of the model it began from: CC BY 4.0"
     assert cards.trained_on(mine) == "somebody's own drawings (pigs); and, before that, QuickDraw: pig"
+
+
+@pytest.fixture(scope="module")
+def player(toy, tmp_path_factory):
+    return made(tmp_path_factory.mktemp("runs") / "stars", "sketch_rnn", toy)
+
+
+def card(player, source, numbers=(), **more) -> str:
+    """The text of a card, of a model that was trained on what `source` says."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "source.json").write_text(json.dumps(source))
+        cards.write(player, Path(name), dict(numbers), **more)
+        return (Path(name) / "card.md").read_text() + (Path(name) / "LICENCE.txt").read_text()
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Cards without a picture, which takes most of the time."""
+    monkeypatch.setattr(cards, "_picture", lambda player, folder: [])
+
+
+def test_every_family_has_words():
+    folders = {module.name for module in pkgutil.iter_modules(models.__path__) if module.ispkg}
+    assert FAMILIES.keys() == folders
+    for words in FAMILIES.values():
+        assert words.papers and words.use and words.limits and words.metrics["loss"]
+
+
+@pytest.mark.parametrize("family", ["sketch_rnn", "performance_rnn", "music_vae"])
+def test_a_card_of_every_family(family, request, tmp_path, quick_to_compile):
+    """All of its sections, a picture that opens, and the metrics of the run with what they mean."""
+    data = {"sketch_rnn": "toy", "performance_rnn": "toy_performances", "music_vae": "toy_melodies"}[family]
+    player = made(tmp_path / "run", family, request.getfixturevalue(data))
+    numbers = measured.numbers(player, None)
+    assert numbers["training"] == {"steps": STEP, "seconds": 65}
+    assert numbers["validation"]["loss"] == 1.25
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "source.json").write_bytes((tmp_path / "run" / "source.json").read_bytes())
+    paths = cards.write(player, tmp_path / "card", numbers)
+    assert [path.relative_to(tmp_path / "card").as_posix() for path in paths] == [
+        "pictures/samples.png",
+        "card.md",
+        "LICENCE.txt",
+    ]
+    with Image.open(paths[0]) as picture:
+        assert picture.format == "PNG" and min(picture.size) > 100
+    text = paths[1].read_text()
+    sections = ["The model", "What it learned from", "How good it is", "What it is for", "What it cannot do"]
+    sections += ["How to use it", "How it was trained", "Whom to name"]
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == sections
+    assert "![samples](pictures/samples.png)" in text
+    assert "| loss | 1.25 | " in text and FAMILIES[family].metrics["loss"] in text
+    assert "65 seconds between" in text and "Apache-2.0" in text
+    assert f"| {sum(value.size for value in named(player.model).values()):,} |" in text
+    assert FAMILIES[family].papers[0] in text
+
+
+def test_the_licence_of_maestro_is_said_wherever_its_model_goes(player, undrawn):
+    tuned = {
+        "builder": "toy_performances",
+        "licence": "Apache-2.0",
+        "begun_from": {**MAESTRO, "workdir": "m", "step": 9},
+    }
+    for source in (MAESTRO, tuned):
+        text = card(player, source)
+        assert "**Not for commercial purposes.**" in text
+        assert "**CC BY-NC-SA 4.0**: " in text and "passes it on under the same licence" in text
+        assert "Curtis Hawthorne" in text
+    assert "It began from the parameters of m, at step 9" in text
+    assert "**Not for commercial" not in card(player, tuned | {"begun_from": None})
+
+
+def test_an_import_says_where_it_comes_from(player, undrawn):
+    text = card(player, {"imported": PIG | {"name": "pig"}})
+    assert text.startswith("# SketchRNN: QuickDraw: pig (pig)")
+    assert "| imported file | pig.gen.json |" in text and "imported from sketch-rnn-js" in text
+    assert "Nobody measured it here" in text and "**CC BY 4.0**" in text
+
+
+def test_what_nobody_wrote_down_is_unknown(player, undrawn):
+    text = card(player, {"builder": "own_drawings", "labels": ["mine"], "licence": None})
+    assert "somebody's own drawings (mine)" in text and "Nobody said under which licence the data is" in text
+    assert "| wall time | unknown |" in text
+
+
+def test_numbers_of_an_evaluation_come_with_their_error_and_meaning(player, undrawn):
+    found = {
+        "evaluated": {"family": "sketch_rnn", "split": "test", "examples": 4, "own_data": True},
+        "likelihood": {"whole": {"nats_per_point": 0.123456}, "other": None},
+        "standard_error": {"whole": {"nats_per_point": 0.0111}},
+    }
+    text = card(player, MAESTRO, {"evaluation": found})
+    assert "over all 4 examples of the test split of the data that it was trained on" in text
+    assert r"| whole.nats\_per\_point | 0.12346 ± 0.011 | " + FAMILIES["sketch_rnn"].metrics["nats_per_point"] in text
+
+
+def test_a_strangers_words_stay_words(player, undrawn):
+    evil = "x](http://evil) <script>alert(1)</script> | `y` ![z](w)\n# new"
+    text = card(
+        player, {"builder": evil, "labels": [evil], "licence": evil, "begun_from": {"workdir": evil, "step": "x"}}
+    )
+    markdown = text[: text.index("Licences of the data that")]
+    assert not re.search(r"(?<!\\)(<script|\]\(http|!\[z|`y)|\n# new", markdown)
+    assert r"\<script\>" in markdown
