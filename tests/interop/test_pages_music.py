@@ -1,6 +1,8 @@
 """The pages of MusicVAE and Performance RNN: their numbers are the models', and they play in a browser."""
 
 import base64
+import dataclasses
+import html
 import json
 from types import SimpleNamespace
 
@@ -9,7 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_workdirs import made
 
+from magenta_lite.errors import UserError
+from magenta_lite.interop import pages
 from magenta_lite.interop.pages import music_vae, performance_rnn
 from magenta_lite.interop.pages.document import quantised
 from magenta_lite.models.music_vae import Codec as SliceCodec
@@ -19,6 +24,7 @@ from magenta_lite.models.performance_rnn import Codec as PerformanceCodec
 from magenta_lite.models.performance_rnn import Model as PerformanceModel
 from magenta_lite.models.performance_rnn.controls import DENSITY, HISTOGRAM, density_bins
 from magenta_lite.music import midi
+from magenta_lite.nn.latent import slerp
 
 NEAR = 1e-4
 """How far float32 sums may be from float64 ones, of the same weights."""
@@ -60,7 +66,7 @@ def tensors(weights):
     for name, value in weights.items():
         numbers, scale = quantised(name, value)
         text = base64.b64encode(numbers.astype("<i2").tobytes()).decode()
-        made.append({"name": name, "shape": value.shape, "scale": scale, "numbers": text})
+        made.append({"name": name, "shape": value.shape, "scale": scale.tolist(), "numbers": text})
     return made
 
 
@@ -117,8 +123,8 @@ def test_slices_are_the_models(kind, node, tmp_path):
     # What is decoded. Where two classes are as likely but for rounding, either may come first: none are here.
     np.testing.assert_allclose(np.asarray(events), drawn[codec.arrays], atol=NEAR)
 
-    for one, made in zip(found, np.asarray(drawn[codec.arrays]), strict=True):
-        notes = codec.decode({codec.arrays: made, "qpm": 15.0})  # a step is a second
+    for one, events in zip(found, np.asarray(drawn[codec.arrays]), strict=True):
+        notes = codec.decode({codec.arrays: events, "qpm": 15.0})  # a step is a second
         own = sorted((note["start"], note["pitch"], note["end"], note["velocity"]) for note in one["notes"])
         ours = sorted(zip(notes.start, notes.pitch, notes.end, notes.velocity, strict=True))
         np.testing.assert_allclose(np.array(own).reshape(-1, 4), np.array(ours).reshape(-1, 4), atol=1e-3)
@@ -228,3 +234,114 @@ def test_midi_files_are_read(node, tmp_path):
     found = sorted(zip(read.start * 1.5, read.end * 1.5, read.pitch, read.velocity, read.is_drum, strict=True))
     wanted = [(0, 0.5, 60, 80, False), (0.5, 2.5, 60, 90, False), (1, 9.25, 33, 70, False), (300, 300.1, 42, 127, True)]
     np.testing.assert_allclose(np.array(found, float), np.array(wanted, float), atol=2e-3)
+
+
+def used(node, family, chromium, player, folder):
+    """What came of a page that was used as a person does."""
+    pages.export(player, folder / "page.html", title="<b> & $title")
+    text = (folder / "page.html").read_text()
+    assert f"<h1>{html.escape('<b> & $title')}</h1>" in text and "$facts" not in text
+    found = json.loads(node("music_pages.cjs", family, chromium, folder / "page.html", folder))
+    assert found["errors"] == []
+    assert {address.partition(":")[0] for address in found["requests"]} <= {"file", "blob", "data"}
+    assert found["heard"]["numbers"] and found["heard"]["rms"] > 1e-3 and found["heard"]["peak"] < 1
+    assert found["silent"]["rms"] < 1e-3 and found["silent"]["voices"] == 0
+    assert found["played"] > 3
+    # As many notes at once as there may be: no sample beyond 1, and nothing sounds on.
+    assert found["rendered"]["numbers"] and found["rendered"]["begin"] > 0.1
+    assert found["rendered"]["peak"] <= 1 and found["rendered"]["end"] < 1e-6
+    assert found["wide"] <= 390, "nothing is wider than a phone"
+    return found
+
+
+def listed(notes):
+    return sorted((note["start"], note["pitch"], note["end"]) for note in notes)
+
+
+@pytest.mark.parametrize("data", ["toy_melodies", "toy_grooves"])
+def test_the_square_in_a_browser(data, node, chromium, request, tmp_path):
+    codec = {"kind": "groove"} if data == "toy_grooves" else {}
+    player = made(tmp_path / "workdir", "music_vae", request.getfixturevalue(data), codec, decoder_layers=(24,))
+    found = used(node, "music_vae", chromium, player, tmp_path)
+
+    rounded(player.model, 1.0)
+    corners = np.array(found["corners"], np.float32)
+    assert corners.shape == (4, 3)
+    middle = slerp(slerp(corners[0], corners[2], 0.5), slerp(corners[1], corners[3], 0.5), 0.5)
+    keys = jax.vmap(jax.random.key)(jnp.arange(5))
+    drawn = player.model.sample(keys, temperature=0.0, z=jnp.asarray([*corners, middle]))
+    name = player.codec.arrays
+    wanted = [player.codec.decode({name: np.asarray(one), "qpm": 15.0}) for one in drawn[name]]
+    shown = [*found["there"], found["middle"]]
+    for ours, theirs in zip(wanted, shown, strict=True):
+        steps = sorted(zip(ours.start, ours.pitch, ours.end, strict=True))
+        np.testing.assert_allclose(np.array(listed(theirs)), np.array(steps), atol=1e-3)
+    cells = found["cells"]
+    assert listed(found["there"][0]) == listed(cells[0]["notes"])
+    assert listed(found["there"][3]) == listed(cells[-1]["notes"]) == listed(found["after"])
+    assert found["dragged"] > 2, "what is heard changes on the way"
+    assert listed(found["others"]) != listed(found["after"]) != listed(found["warm"])
+    assert found["keys"][0] == {"x": 0.5, "y": 0.5} and found["keys"][2]["y"] == found["keys"][1]["x"] < 0.5
+    (saved,) = tmp_path.glob("*.mid")
+    assert len(midi.read(saved).notes()) == len(found["after"])
+
+
+def test_performances_in_a_browser(node, chromium, toy_performances, tmp_path):
+    codec = {"controls": BOTH}
+    player = made(tmp_path / "workdir", "performance_rnn", toy_performances, codec, layers=(24, 24))
+    found = used(node, "performance_rnn", chromium, player, tmp_path)
+    assert found["hidden"] is False
+    assert [one["density"] for one in found["asked"]] == [int(density_bins(2.0)), int(density_bins(30.0))] == [2, 5]
+    np.testing.assert_allclose(found["major"], np.isin(np.arange(12), (0, 2, 4, 5, 7, 9, 11)) / 7)
+    assert found["second"]["position"] > found["first"]["position"] > 2
+    assert found["second"]["made"] > found["second"]["position"], "events are made ahead"
+    assert found["second"]["asked"]["temperature"] == 0.8
+    assert 0 <= found["resumed"]["position"] - found["stopped"]["position"] < 20
+    assert found["anew"]["position"] < found["resumed"]["position"]
+    assert found["anew"]["notes"][:5] != found["notes"][:5]
+    assert all(note["end"] is None or 0 < note["end"] - note["start"] <= 5 for note in found["notes"])
+    (saved,) = tmp_path.glob("*.mid")
+    heard = midi.read(saved).notes()
+    until = found["stopped"]["position"]
+    assert 0 < len(heard) <= len([note for note in found["notes"] if note["start"] <= until])
+    assert 2 < heard.duration <= until + 0.01
+
+
+def test_pages_without_controls_say_so(toy_performances, tmp_path):
+    player = made(tmp_path / "workdir", "performance_rnn", toy_performances)
+    text = performance_rnn.page(player)
+    assert '"conditions":[]' in text and "cannot be told how many notes" in text
+
+
+def test_what_has_no_page(toy_performances, toy_melodies, tmp_path, monkeypatch):
+    attentive = made(tmp_path / "one", "performance_rnn", toy_performances, attention=4)
+    with pytest.raises(UserError, match="attends to its last outputs"):
+        performance_rnn.page(attentive)
+    hierarchical = {"encoder": "hierarchical", "decoder": "hierarchical", "conductor_input": "reencoded"}
+    with pytest.raises(UserError, match="encodes its bars again"):
+        music_vae.page(made(tmp_path / "two", "music_vae", toy_melodies, **hierarchical))
+    player = made(tmp_path / "three", "music_vae", toy_melodies)
+    told = SimpleNamespace(
+        model=player.model, codec=dataclasses.replace(player.codec, kind="groove", groove_input="hits_control")
+    )
+    with pytest.raises(UserError, match="told the hits of a groove"):
+        music_vae.page(told)
+
+    page = tmp_path / "page.html"
+    for module, one in (
+        (music_vae, player),
+        (performance_rnn, made(tmp_path / "four", "performance_rnn", toy_performances)),
+    ):
+        monkeypatch.setattr(module, "LARGEST", 100)
+        with pytest.raises(UserError, match=r"has [\d,]+ parameters, .* MB .* expected at most 100, or --large"):
+            pages.export(one, page)
+        assert not page.exists()
+        pages.export(one, page, large=True)
+        page.unlink()
+
+
+def test_chords_can_be_chosen(toy_melodies, tmp_path):
+    player = made(tmp_path / "workdir", "music_vae", toy_melodies, {"chords": True})
+    settings, _ = music_vae.described(player)
+    assert len(settings["chords"]) == 49 and settings["chords"][22] == "Am"
+    assert "Chords" in music_vae.page(player)

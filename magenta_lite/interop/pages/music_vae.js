@@ -73,7 +73,7 @@
 
   function newCorners() {
     const random = network.random(seed++);
-    corners = CORNERS.map(() => random.normals(settings.latent));
+    corners = CORNERS.map(() => Array.from(random.normals(settings.latent)));
     askAll();
   }
 
