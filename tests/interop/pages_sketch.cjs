@@ -47,6 +47,12 @@ async function main([chromium, file, folder, shape = "star", kind]) {
     };
     await tab.goto(url.pathToFileURL(path.resolve(file)).href);
     const found = { own: await settled() };
+    found.first = await tab.evaluate(() => {
+      const { latent } = page.settings;
+      const model = window.magenta.model();
+      const begun = model.begin(latent ? new Float64Array(latent).fill(0.5) : null, 1, 1);
+      return [...model.step(begun, Float64Array.from(sketchRnn.START), 1)];
+    });
 
     const box = await (await tab.$("#paper")).boundingBox();
     const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];

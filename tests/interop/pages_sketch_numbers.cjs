@@ -11,9 +11,11 @@ const cases = JSON.parse(fs.readFileSync(casesFile, "utf8"));
 const inside = (pattern) => pattern.exec(text)[1];
 const settings = JSON.parse(inside(/<script type="application\/json" id="settings">(.*?)<\/script>/s));
 const tensors = settings.tensors.map((tensor, index) => {
-  const bytes = Buffer.from(inside(new RegExp(`<script type="text/plain" id="weights-${index}">(.*?)</script>`)), "base64");
+  const block = new RegExp(`<script type="text/plain" id="weights-${index}">(.*?)</script>`);
+  const [bytes, scales] = [inside(block), tensor.scale].map((one) => Buffer.from(one, "base64"));
   const numbers = Int16Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readInt16LE(2 * i));
-  return { ...tensor, numbers };
+  const scale = Float32Array.from({ length: scales.length / 4 }, (_, i) => scales.readFloatLE(4 * i));
+  return { ...tensor, scale, numbers };
 });
 const context = vm.createContext({ MessageChannel });
 for (const name of ["network.js", "sketch_rnn_model.js", "sketch_rnn_lines.js"]) {

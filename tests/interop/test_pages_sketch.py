@@ -51,8 +51,8 @@ def player(folder, codec=CODEC, rounded=False, **options):
     if rounded:
 
         def read_back(weights):
-            numbers, scale = document.quantised("", np.asarray(weights))
-            return jnp.asarray(numbers * np.float64(scale), jnp.float32)
+            numbers, scales = document.quantised("", np.asarray(weights))
+            return jnp.asarray(numbers * scales.astype(np.float64), jnp.float32)
 
         nnx.update(model, jax.tree.map(read_back, nnx.state(model, nnx.Param)))
     known = {"decoder_cell": "lstm", "encoder_cell": "lstm"} | options
@@ -186,11 +186,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-40, 3.0, -7e5])
-def test_quantised(value):
-    weights = np.array([[value, -value / 3, 0.0]], np.float32)
-    numbers, scale = document.quantised("w", weights)
-    assert numbers.dtype == np.int16 and numbers[0, 2] == 0 and np.float32(scale) == scale > 0
-    np.testing.assert_allclose(numbers * np.float64(scale), weights, atol=0.51 * scale, rtol=0)
+@pytest.mark.parametrize("shape", [(), (3,), (4, 3), (2, 4, 3)])
+def test_quantised(value, shape):
+    """Every column to half a step of its own, 0 as 0, and the largest to float32."""
+    weights = np.broadcast_to(np.array([value, -value / 3, 0.0], np.float32), shape) if shape else np.float32(value)
+    weights = np.array(weights) * (1e-3 if len(shape) > 1 else 1)
+    numbers, scales = document.quantised("w", weights)
+    assert numbers.dtype == np.int16 and scales.dtype == np.float32 and (scales > 0).all()
+    assert scales.shape == ((3,) if len(shape) > 1 else (1,)) and (numbers[weights == 0] == 0).all()
+    error = np.abs(numbers * scales.astype(np.float64) - weights)
+    assert (error <= 0.5001 * scales).all()
 
 
 def test_a_default_model_fits_into_6_MB(tmp_path):
@@ -212,6 +217,11 @@ def test_a_person_uses_the_page(tmp_path, node, chromium, variant):
     assert found["errors"] == []
     # The file itself, and the worker that it makes of itself.
     assert [address.partition(":")[0] for address in found["requests"]] == ["file", "blob"]
+    z = np.full((1, 6), 0.5, np.float32) if some.model.has_latent else None
+    batch = {"label": jnp.array([1])}
+    start = jnp.array([[[0.0, 0, 1, 0, 0]], [[0.0, 0, 0, 0, 1]]])
+    outputs = some.model._teacher_forced(start, z, batch, None)
+    np.testing.assert_allclose(found["first"], outputs[0, 0], atol=QUANTISED, rtol=0)
     states = {name: value for name, value in found.items() if isinstance(value, dict) and "endings" in value}
     for name, state in states.items():
         assert len(state["endings"]) == 9, name

@@ -44,9 +44,9 @@ def document(
     """
     listed, blocks = [], []
     for number, (name, value) in enumerate(weights.items()):
-        numbers, scale = quantised(name, value)
-        listed.append({"name": name, "shape": list(value.shape), "scale": scale})
-        text = base64.b64encode(numbers.astype("<i2").tobytes()).decode()
+        numbers, scales = quantised(name, value)
+        listed.append({"name": name, "shape": list(value.shape), "scale": _base64(scales.astype("<f4").tobytes())})
+        text = _base64(numbers.astype("<i2").tobytes())
         blocks.append(f'<script type="text/plain" id="weights-{number}">{text}</script>')
     sources = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.js", *scripts)}
     # Scripts run by their sums alone: were a name or a label ever to become a script, it would not run.
@@ -79,18 +79,22 @@ def document(
     )
 
 
-def quantised(name: str, value: NDArray) -> tuple[NDArray[np.int16], float]:
-    """Whole numbers in -32767..32767 and the scale, a float32, that makes weights of them again.
+def quantised(name: str, value: NDArray) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Whole numbers in -32767..32767, and the scales that make weights of them again, one for each column or [1].
+
+    A column, all that leads to one output, has a scale of its own, or a few large weights would coarsen all others.
 
     Raises:
       UserError: a weight is not finite.
     """
+    value = np.asarray(value, np.float64)
     if not np.isfinite(value).all():
         raise UserError(f"{name} holds numbers that are not finite: train again, or take another --checkpoint")
-    largest = float(np.abs(value).max(initial=0.0))
+    others = tuple(range(value.ndim - 1)) if value.ndim > 1 else None
+    largest = np.abs(value).max(axis=others, initial=0.0)
     # What is smaller than the least normal number is as good as 0.
-    scale = max(float(np.float32(largest / LARGEST)), float(np.finfo(np.float32).tiny))
-    return np.clip(np.rint(np.asarray(value, np.float64) / scale), -LARGEST, LARGEST).astype(np.int16), scale
+    scales = np.maximum(np.atleast_1d(largest) / LARGEST, np.finfo(np.float32).tiny).astype(np.float32)
+    return np.clip(np.rint(value / scales.astype(np.float64)), -LARGEST, LARGEST).astype(np.int16), scales
 
 
 def parameters(player: Sampler) -> dict[str, NDArray[np.float32]]:
@@ -126,4 +130,8 @@ def _json(value: Any) -> str:
 
 
 def _sum(source: str) -> str:
-    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    return _base64(hashlib.sha256(source.encode()).digest())
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

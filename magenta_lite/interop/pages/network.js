@@ -1,5 +1,6 @@
 "use strict";
-// Networks in plain numbers. A tensor is {shape, scale, numbers}: 16-bit whole numbers, times scale, row by row.
+// Networks in plain numbers. A tensor is {shape, scale, numbers}: 16-bit whole numbers, row by row, each times the scale
+// of its column, or all times the only one.
 // States and activations are Float64Arrays [batch, size], row by row. The reading of weights takes most of the time, so
 // several samples are computed at once, and weights stay in 16 bits.
 const network = (() => {
@@ -18,7 +19,8 @@ const network = (() => {
 
   // All numbers of a tensor, as they are used.
   function values(tensor) {
-    return Float64Array.from(tensor.numbers, (number) => number * tensor.scale);
+    const { scale } = tensor;
+    return Float64Array.from(tensor.numbers, (number, i) => number * scale[i % scale.length]);
   }
 
   // Rows first..last-1 of a tensor [rows, outputs], made ready for `add`: turned, so that what one output needs lies
@@ -30,7 +32,8 @@ const network = (() => {
     for (let i = 0; i < inputs; i++) {
       for (let j = 0; j < outputs; j++) numbers[j * inputs + i] = tensor.numbers[(first + i) * outputs + j];
     }
-    return { inputs, outputs, scale: tensor.scale, numbers };
+    const scale = Float64Array.from({ length: outputs }, (_, j) => tensor.scale[j % tensor.scale.length]);
+    return { inputs, outputs, scale, numbers };
   }
 
   // out [batch, outputs] += x [batch, inputs] @ matrix.
@@ -55,15 +58,15 @@ const network = (() => {
         s2 += value * numbers[r2 + i];
         s3 += value * numbers[r3 + i];
       }
-      out[to + j] += s0 * scale;
-      out[to + j + 1] += s1 * scale;
-      out[to + j + 2] += s2 * scale;
-      out[to + j + 3] += s3 * scale;
+      out[to + j] += s0 * scale[j];
+      out[to + j + 1] += s1 * scale[j + 1];
+      out[to + j + 2] += s2 * scale[j + 2];
+      out[to + j + 3] += s3 * scale[j + 3];
     }
     for (; j < outputs; j++) {
       let sum = 0;
       for (let i = 0; i < inputs; i++) sum += x[from + i] * numbers[j * inputs + i];
-      out[to + j] += sum * scale;
+      out[to + j] += sum * scale[j];
     }
   }
 
@@ -88,22 +91,23 @@ const network = (() => {
         t2 += v * d;
         t3 += v * e;
       }
-      out[o0 + j] += s0 * scale;
-      out[o1 + j] += s1 * scale;
-      out[o2 + j] += s2 * scale;
-      out[o3 + j] += s3 * scale;
+      out[o0 + j] += s0 * scale[j];
+      out[o1 + j] += s1 * scale[j];
+      out[o2 + j] += s2 * scale[j];
+      out[o3 + j] += s3 * scale[j];
       if (single) break;
-      out[o0 + j + 1] += t0 * scale;
-      out[o1 + j + 1] += t1 * scale;
-      out[o2 + j + 1] += t2 * scale;
-      out[o3 + j + 1] += t3 * scale;
+      out[o0 + j + 1] += t0 * scale[j + 1];
+      out[o1 + j + 1] += t1 * scale[j + 1];
+      out[o2 + j + 1] += t2 * scale[j + 1];
+      out[o3 + j + 1] += t3 * scale[j + 1];
     }
   }
 
   // out[at...] += row `row` of a tensor [rows, outputs]: the product with a one-hot input, looked up.
   function addRow(out, at, tensor, row) {
-    const outputs = tensor.shape[1];
-    for (let j = 0, from = row * outputs; j < outputs; j++) out[at + j] += tensor.numbers[from + j] * tensor.scale;
+    const { shape: [, outputs], scale, numbers } = tensor;
+    const one = scale.length === 1;
+    for (let j = 0, from = row * outputs; j < outputs; j++) out[at + j] += numbers[from + j] * scale[one ? 0 : j];
     return out;
   }
 

@@ -3,18 +3,25 @@
 const page = (() => {
   const settings = JSON.parse(document.getElementById("settings").textContent);
 
+  function bytes(base64) {
+    const letters = atob(base64);
+    const all = new Uint8Array(letters.length);
+    for (let i = 0; i < all.length; i++) all[i] = letters.charCodeAt(i);
+    return new DataView(all.buffer);
+  }
+
   // The weights as network.js takes them, [{name, shape, scale, numbers}], read once.
   let read = null;
   function tensors() {
     read ??= settings.tensors.map((tensor, index) => {
       const element = document.getElementById(`weights-${index}`);
-      const bytes = atob(element.textContent);
+      const content = bytes(element.textContent);
       element.remove();
-      const numbers = new Int16Array(bytes.length / 2);
-      for (let i = 0; i < numbers.length; i++) {
-        numbers[i] = bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8);
-      }
-      return { ...tensor, numbers };
+      const numbers = new Int16Array(content.byteLength / 2);
+      for (let i = 0; i < numbers.length; i++) numbers[i] = content.getInt16(2 * i, true);
+      const scales = bytes(tensor.scale);
+      const scale = Float32Array.from({ length: scales.byteLength / 4 }, (_, i) => scales.getFloat32(4 * i, true));
+      return { ...tensor, scale, numbers };
     });
     return read;
   }

@@ -12,10 +12,10 @@ SCRIPTS = ("network.js", "sketch_rnn_model.js", "sketch_rnn_lines.js", "sketch_r
 _BODY = Path(__file__).with_name("sketch_rnn.html")
 
 
-def page(player: Sampler, *, title: str = "") -> str:
-    """The page's text. Every SketchRNN has one: any cell, conditional or not, with labels or without.
+def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
+    """The page's text. Every SketchRNN has one: any cell, any size, conditional or not, with labels or without.
 
-    title: the page's heading.
+    title: the page's heading. large: for other families, whose large models are refused without it.
     """
     config, codec, model = player.config.model, player.codec, player.model
     title = title or _title(codec.labels)
