@@ -233,7 +233,7 @@ def _picture(player: Sampler, folder: Path) -> list[Path]:
 
 
 def _table(facts: Mapping[str, str]) -> Iterator[str]:
-    yield from ("| | |", "|---|---|")
+    yield from ("| fact | value |", "|---|---|")
     yield from (f"| {name} | {value} |" for name, value in facts.items())
 
 

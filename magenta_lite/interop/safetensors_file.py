@@ -60,7 +60,14 @@ def metadata(player: Sampler) -> dict[str, str]:
         "codec": json.dumps(configs.read_json(player.workdir / "codec.json"), sort_keys=True),
         "trained_on": provenance.trained_on(player.workdir),
         "licence_of_data": provenance.licence(player.workdir),
+        "units_of": json.dumps(_units(player.workdir), sort_keys=True),
     }
+
+
+def _units(workdir: Path) -> dict[str, str]:
+    """What prepared data in the model's own units says of itself, see workdirs.same_units."""
+    found = workdirs.origin(workdir).get("units_of") or {"digest": workdirs.data_digest(workdir)}
+    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
 
 
 def write(path: Path, tensors: Mapping[str, Any], texts: Mapping[str, str]) -> None:
@@ -139,6 +146,10 @@ def read(path: Path) -> Imported:
     source["steps"] = int(step) if step.isascii() and step.isdecimal() and len(step) < 10 else 0
     source["data"] = plain(texts.get("trained_on", "unknown data"))[:500]
     source["licence"] = plain(texts.get("licence_of_data", "unknown"))[:500]
+    with contextlib.suppress(ValueError, RecursionError):  # a stranger's: without it, data is brought to its units
+        units = json.loads(texts.get("units_of", "{}"))
+        if isinstance(units, dict) and units and all(isinstance(value, str) for value in units.values()):
+            source["units_of"] = units
     load = _load_own if own else None
     return Imported(config.family, codec, config.model.to_dict(), weights, source, load)
 

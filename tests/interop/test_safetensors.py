@@ -149,6 +149,10 @@ def test_what_was_exported_is_imported_again(family, request, tmp_path):
     assert again.step == player.step and same_samples(player, again)
     origin = workdirs.origin(tmp_path / "back")
     assert origin["licence"] == "Apache-2.0" and "toy" in origin["data"]
+    # Its own data is in its own units, and no other.
+    source = json.loads((tmp_path / "run" / "source.json").read_text())
+    assert workdirs.same_units(tmp_path / "back", source)
+    assert not workdirs.same_units(tmp_path / "back", source | {"digest": "x"})
 
 
 def test_documented_names_are_those_of_every_family(
