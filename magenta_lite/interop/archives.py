@@ -41,10 +41,10 @@ class Files:
         """
         if offset + size > self.sizes[name]:
             raise Damaged(f"{name} ends after {self.sizes[name]:,} bytes, and {size:,} were expected at {offset:,}")
-        if name not in self._opened:
-            self._opened[name] = self._stack.enter_context(self._open(name))
-        file = self._opened[name]
         with _packed():
+            if name not in self._opened:
+                self._opened[name] = self._stack.enter_context(self._open(name))
+            file = self._opened[name]
             file.seek(offset)
             content = file.read(size)
         if len(content) != size:
@@ -59,13 +59,15 @@ def opened(path: Path, kind: str) -> Iterator[Files]:
     Raises:
       Damaged: the archive is damaged, or holds too much. OSError: the file cannot be read.
     """
-    with contextlib.ExitStack() as stack, _packed():
-        if kind == "tar":
-            yield _tar(path, stack)
-        elif kind == "zip":
-            yield _zip(path, stack)
-        else:
-            yield _beside(path if path.is_dir() else path.parent, stack)
+    with contextlib.ExitStack() as stack:
+        with _packed():
+            if kind == "tar":
+                files = _tar(path, stack)
+            elif kind == "zip":
+                files = _zip(path, stack)
+            else:
+                files = _beside(path if path.is_dir() else path.parent, stack)
+        yield files
 
 
 def of_memory(contents: dict[str, bytes | memoryview]) -> Files:
@@ -187,9 +189,12 @@ def _packed() -> Iterator[None]:
     """What the libraries of archives say of damaged ones, as Damaged."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise Damaged(f"the archive is damaged ({str(error) or type(error).__name__})") from None
-    except (OverflowError, UnicodeDecodeError, ValueError, RuntimeError) as error:
-        if isinstance(error, Damaged):
-            raise
+    except Damaged:
+        raise
+    except tarfile.ReadError as error:
+        raise Damaged(f"it is no .tar archive, or a damaged one ({error})") from None
+    except (
+        tarfile.TarError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, OverflowError, ValueError,
+        RuntimeError,  # of a .zip with a password; NotImplementedError among them
+    ) as error:  # fmt: skip
         raise Damaged(f"the archive is damaged ({str(error) or type(error).__name__})") from None

@@ -1,5 +1,6 @@
 """Tables, bundles and archives of TensorFlow: what is written is read, and what is damaged is said to be."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -260,6 +261,14 @@ def test_archives_that_unpack_to_much_are_refused(tmp_path):
     (tmp_path / "many.tar").write_bytes(files.tarred(dict.fromkeys(map(str, range(archives.MOST_FILES + 1)), b"")))
     with pytest.raises(Damaged, match="more than 10,000 files"), archives.opened(tmp_path / "many.tar", "tar"):
         pass
+
+
+def test_what_is_packed_but_no_archive_is_said_to_be_none(tmp_path):
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(b"a drawing" * 100))
+    (tmp_path / "b.tgz").write_bytes(files.tarred(files.bundle("m", ARRAYS), "w:gz")[:300])
+    for name, message in (("a.tgz", "no .tar archive"), ("b.tgz", "damaged")):
+        with pytest.raises(Damaged, match=message), archives.opened(tmp_path / name, "tar"):
+            pass
 
 
 def test_a_bundle_of_a_generator():
