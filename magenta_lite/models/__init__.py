@@ -16,6 +16,9 @@ from magenta_lite.options import check_types
 MOST_PARAMETERS = 10**11
 """With an optimizer's state, more than a terabyte."""
 
+MOST_LAYERS = 32
+"""To describe a model of thousands takes minutes, whatever their size."""
+
 
 def family(name: str) -> ModuleType:
     """The module of a family, with its Codec and Model.
@@ -65,6 +68,9 @@ def _described(config: Any) -> tuple[Any, dict[str, Any]]:
         if name not in valid:
             raise UserError(f"config.model.{name} is no option of {config.family}: {nearest(name, valid)}")
     check_types("config.model", options, model.__init__)
+    for name, value in options.items():
+        if isinstance(value, list | tuple) and len(value) > MOST_LAYERS:
+            raise UserError(f"config.model.{name} has {len(value):,} values: expected at most {MOST_LAYERS}")
     return model, options
 
 

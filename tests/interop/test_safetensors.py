@@ -248,6 +248,17 @@ def test_a_model_that_is_only_claimed_takes_no_memory(file, tmp_path):
         safetensors_file.read(path)
 
 
+def test_a_model_of_thousands_of_layers_is_refused_at_once(pianist, tmp_path):
+    """However small they are, it would take minutes to describe it."""
+    safetensors_file.export(pianist, tmp_path / "y.safetensors")
+    with safetensors_file.opened(tmp_path / "y.safetensors") as found:
+        config = json.loads(found.metadata()["config"])
+    config["model"]["layers"] = [1] * 3000
+    path = _changed(tmp_path / "y.safetensors", tmp_path / "x.safetensors", config=json.dumps(config))
+    with pytest.raises(UserError, match="layers has 3,000 values: expected at most 32"):
+        safetensors_file.read(path)
+
+
 def test_cut_and_changed_files_are_refused_in_one_line(file, tmp_path, times):
     content, rng, path = file.read_bytes(), np.random.default_rng(0), tmp_path / "x.safetensors"
     taken = 0
