@@ -291,7 +291,10 @@ def _checkpoint(folder: Path, manifest: dict[str, Any]) -> tuple[int, int]:
     if (folder / "metrics.json").exists():
         measured.read(folder / "metrics.json")
     if (folder / EXAMPLES).exists():
-        workdirs.examples(folder)
+        try:
+            workdirs.examples(folder)
+        except UserError as error:
+            raise UserError(str(error).removesuffix(": give --input or --data_dir instead")) from None
     for picture in (folder / "pictures").glob("*"):
         with picture.open("rb") as file:
             if file.read(len(_PNG)) != _PNG:
