@@ -149,7 +149,7 @@ def answers(node, folder, cases):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """All models in 4, 2 and some in 1 byte, those that can only be sampled, and what is asked: (folder, made, cases)."""
+    """All models in 4, 2 and some in 1 byte, those that can only be sampled, and what is asked."""
     folder = tmp_path_factory.mktemp("magenta-js")
     made, cases = {}, []
     for seed, (name, (codec, options)) in enumerate((MODELS | SAMPLE_ONLY).items()):
