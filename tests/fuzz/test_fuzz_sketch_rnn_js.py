@@ -4,6 +4,7 @@ The long form is 10,000 files.
 """
 
 import base64
+import copy
 import functools
 import json
 from pathlib import Path
@@ -66,11 +67,11 @@ def lying(parts, rng):
             continue
         way = rng.random()
         if way < 0.7:
-            inner[place] = rng.choice(LIES)
+            inner[place] = copy.deepcopy(rng.choice(LIES))
         elif way < 0.85:
             del inner[place]
         elif isinstance(inner, list):
-            inner.insert(place, inner[rng.randrange(len(inner))])
+            inner.insert(place, copy.deepcopy(inner[rng.randrange(len(inner))]))
     return json.dumps(parts).encode()
 
 

@@ -1,6 +1,9 @@
 """sketch-rnn-js in and out: held against float64 after the format's description, and against the real client."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from magenta_lite.interop import imported, sketch_rnn_js
 from magenta_lite.modes import continue_, generate
 from magenta_lite.sampler import Sampler
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ("bear", "bus", "cat", "face", "pig", "rain", "yoga")
 
 
@@ -126,11 +130,28 @@ def test_it_draws_and_continues(pig, tmp_path):
     assert 40 < np.median(lengths) < 168  # at low temperatures the end is seldom the likeliest, and they go on
     beginning = tmp_path / "ear.ndjson"
     beginning.write_text('{"word": "pig", "drawing": [[[0, 100, 255, 200, 0], [0, 90, 0, 255, 240]]]}\n')
-    sheet = continue_(player, n=2, input=str(beginning))
+    sheet = continue_(player, n=4, input=str(beginning))
     factor = player.codec.size / 255
-    for item in sheet.rows[0][-2:]:
-        np.testing.assert_allclose(item.value[1, :2], np.array([100, 90]) * factor, rtol=1e-3)
-        assert len(item.value) > 5
+    endings = sheet.rows[0][1:]
+    assert len(endings) == 4 and max(len(item.value) for item in endings) > 10
+    for item in endings:
+        np.testing.assert_allclose(item.value[0, :2], np.array([100, 90]) * factor, rtol=1e-3)
+
+
+def test_training_goes_on_from_it(tmp_path, toy):
+    """--init_from: its parameters, divided by the new data's own scale, which is told; the origin goes along."""
+    imported.write(sketch_rnn_js.read(files.written(tmp_path, False)), tmp_path / "ant")
+    options = {"model.decoder_size": files.DECODER, "num_steps": 1, "batch_size": 4, "buckets": 1, "data.dir": toy}
+    flags = [f"--config.{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "train.py", "--config=configs/sketch_rnn.py:uncond", f"--workdir={tmp_path / 'run'}"]
+    command += [f"--init_from={tmp_path / 'ant'}", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f"parameters of step 0 of {tmp_path / 'ant'}" in done.stdout and "where it began, by 40.5" in done.stdout
+    begun = json.loads((tmp_path / "run" / "source.json").read_text())["begun_from"]
+    assert begun["imported"]["licence"] == "CC BY 4.0"
+    begun_with = Sampler(tmp_path / "ant").model.decoder.w_hh[...]
+    np.testing.assert_allclose(Sampler(tmp_path / "run").model.decoder.w_hh[...], begun_with, atol=2e-3)
 
 
 @pytest.mark.parametrize("number", range(len(CLASSES)))
