@@ -11,7 +11,10 @@ const made = vm.runInContext(`${source.join("\n")}\n(${names[family]})`, context
 const given = JSON.parse(fs.readFileSync(file));
 const tensors = (given.tensors || []).map((tensor) => {
   const bytes = Buffer.from(tensor.numbers, "base64");
-  return { ...tensor, numbers: new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2) };
+  return {
+    ...tensor, scale: Float32Array.from(tensor.scale),
+    numbers: new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2),
+  };
 });
 
 function whole(steps) {

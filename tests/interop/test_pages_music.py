@@ -54,8 +54,8 @@ def rounded(model, scale):
     """The model with weights `scale` times as large, so that it says more than noise, as 16 bits hold them."""
 
     def one(value):
-        numbers, step = quantised("", np.asarray(value) * scale)
-        return jnp.asarray(numbers * np.float32(step))
+        numbers, scales = quantised("", np.asarray(value) * scale)
+        return jnp.asarray(numbers * scales)
 
     nnx.update(model, jax.tree.map(one, nnx.state(model, nnx.Param)))
     return model
@@ -64,9 +64,9 @@ def rounded(model, scale):
 def tensors(weights):
     made = []
     for name, value in weights.items():
-        numbers, scale = quantised(name, value)
+        numbers, scales = quantised(name, value)
         text = base64.b64encode(numbers.astype("<i2").tobytes()).decode()
-        made.append({"name": name, "shape": value.shape, "scale": scale.tolist(), "numbers": text})
+        made.append({"name": name, "shape": value.shape, "scale": scales.tolist(), "numbers": text})
     return made
 
 
@@ -278,7 +278,8 @@ def test_the_square_in_a_browser(data, node, chromium, request, tmp_path):
         np.testing.assert_allclose(np.array(listed(theirs)), np.array(steps), atol=1e-3)
     cells = found["cells"]
     assert listed(found["there"][0]) == listed(cells[0]["notes"])
-    assert listed(found["there"][3]) == listed(cells[-1]["notes"]) == listed(found["after"])
+    assert listed(found["there"][3]) == listed(cells[-1]["notes"])
+    np.testing.assert_allclose(listed(found["after"]), listed(cells[-1]["notes"]), atol=1e-3)
     assert found["dragged"] > 2, "what is heard changes on the way"
     assert listed(found["others"]) != listed(found["after"]) != listed(found["warm"])
     assert found["keys"][0] == {"x": 0.5, "y": 0.5} and found["keys"][2]["y"] == found["keys"][1]["x"] < 0.5

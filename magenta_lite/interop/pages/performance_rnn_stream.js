@@ -27,8 +27,11 @@ function streamOf(settings, list) {
   }
 
   function addScaled(out, row, factor) {
-    const { numbers, scale } = stack.kernel;
-    for (let j = 0, from = row * columns; j < columns; j++) out[j] += factor * scale * numbers[from + j];
+    if (factor === 1) return network.addRow(out, 0, stack.kernel, row);
+    if (factor === 0) return out;
+    const added = network.addRow(new Float64Array(columns), 0, stack.kernel, row);
+    for (let j = 0; j < columns; j++) out[j] += factor * added[j];
+    return out;
   }
 
   function advance(tokens, told) {
