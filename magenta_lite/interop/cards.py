@@ -132,7 +132,8 @@ def _measured(words: Words, numbers: Mapping[str, Any]) -> Iterator[str]:
         yield "Nobody measured it here: `python evaluate.py --workdir=runs/mine --data_dir=DATA` does."
         return
     if evaluation:
-        about = evaluation.get("evaluated", {})
+        about = evaluation.get("evaluated")
+        about = about if isinstance(about, dict) else {}
         own = "of the data that it was trained on" if about.get("own_data") else "of other data than it was trained on"
         split, count = _safe(str(about.get("split"))), _safe(str(about.get("examples")))
         yield f"By `python evaluate.py`, over all {count} examples of the {split} split {own}:"
@@ -237,11 +238,11 @@ def _table(facts: Mapping[str, str]) -> Iterator[str]:
     yield from (f"| {name} | {value} |" for name, value in facts.items())
 
 
-def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of a tree, by their names joined by dots."""
+def _flat(tree: Any, prefix: str = "", depth: int = 4) -> Iterator[tuple[str, float]]:
+    """The numbers of a tree, by their names joined by dots; what lies deeper is a stranger's, and left out."""
     for name, value in tree.items() if isinstance(tree, dict) else ():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+        if isinstance(value, dict) and depth:
+            yield from _flat(value, f"{prefix}{name}.", depth - 1)
         elif _is_number(value):
             yield prefix + name, float(value)
 

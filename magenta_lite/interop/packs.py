@@ -68,7 +68,8 @@ def pack(
     --examples  takes the workdir's examples of its data along, whatever their licence; without it, they go along only
                 if it allows to hand them on to anyone
     """
-    with tempfile.TemporaryDirectory() as name:
+    # On the disk of the pack: weights may be larger than what is free elsewhere.
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         folder = Path(name)
         source = _source(player.workdir, licence)
         configs.write_json(source, folder / "source.json")

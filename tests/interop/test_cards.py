@@ -183,3 +183,16 @@ def test_a_strangers_words_stay_words(player, undrawn):
     markdown = text[: text.index("Licences of the data that")]
     assert not re.search(r"(?<!\\)(<script|\]\(http|!\[z|`y)|\n# new", markdown)
     assert r"\<script\>" in markdown
+
+
+@pytest.mark.parametrize("depth", [3, 500])
+def test_metrics_of_any_shape_make_a_card(depth, player, undrawn):
+    deep: dict = {"loss": 1.0}
+    for _ in range(depth):
+        deep = {"a": deep}
+    odd = {"evaluated": ["x"], "likelihood": deep | {"n": None, "t": True, "s": "x"}, "standard_error": 7}
+    text = card(
+        player, MAESTRO, {"evaluation": odd, "validation": {"step": "x", "loss": 2}, "training": {"seconds": "x"}}
+    )
+    assert ("a.a.a.loss" in text) is (depth == 3)
+    assert "| loss | 2 |" in text
