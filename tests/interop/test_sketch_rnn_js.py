@@ -128,14 +128,15 @@ def test_it_draws_and_continues(pig, tmp_path):
     drawn = generate(player, n=8, temperature=(1.0,))
     lengths = [len(item.value) for item in drawn.rows[0]]
     assert 40 < np.median(lengths) < 168  # at low temperatures the end is seldom the likeliest, and they go on
-    beginning = tmp_path / "ear.ndjson"
-    beginning.write_text('{"word": "pig", "drawing": [[[0, 100, 255, 200, 0], [0, 90, 0, 255, 240]]]}\n')
+    beginning = tmp_path / "head.ndjson"
+    xs, ys = [128, 60, 20, 15, 50, 110, 180, 230, 240, 200, 140], [0, 55, 110, 170, 225, 255, 245, 200, 130, 65, 5]
+    beginning.write_text(json.dumps({"word": "pig", "drawing": [[xs, ys]]}) + "\n")
     sheet = continue_(player, n=4, input=str(beginning))
     factor = player.codec.size / 255
     endings = sheet.rows[0][1:]
-    assert len(endings) == 4 and max(len(item.value) for item in endings) > 10
+    assert len(endings) == 4 and max(len(item.value) for item in endings) > 30
     for item in endings:
-        np.testing.assert_allclose(item.value[0, :2], np.array([100, 90]) * factor, rtol=1e-3)
+        np.testing.assert_allclose(item.value[0, :2], np.array([60 - 128, 55]) * factor, rtol=1e-3)
 
 
 def test_training_goes_on_from_it(tmp_path, toy):
