@@ -19,6 +19,7 @@ def export(player: Sampler, out: Path, *, title: str = "", large: bool = False) 
     name = f"{__name__}.{player.config.family}"
     if importlib.util.find_spec(name) is None:
         raise UserError(f"--format=html: {player.config.family} has no page; safetensors takes every model")
-    page = importlib.import_module(name).page(player, title=title, **({"large": large} if large else {}))
+    module = importlib.import_module(name)
+    page = module.page(player, title=title, **({"large": large} if hasattr(module, "LARGEST") else {}))
     with writing(out) as file:
         file.write(page.encode())
