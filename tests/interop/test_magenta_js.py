@@ -290,3 +290,11 @@ def test_originals_go_through_the_client_and_back(node, shared, tmp_path):
             np.testing.assert_array_equal(found.weights[variable], value)
     for name, answer in answers(node, tmp_path, cases).items():
         np.testing.assert_allclose(answer["mean"], expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_a_page_samples_and_plays_in_a_browser(node, chromium, exported):
+    folder, _, _ = exported
+    said = json.loads(node("magenta_js_page.cjs", chromium, folder / "melody-2").splitlines()[-1])
+    assert said["errors"] == []
+    assert said["steps"] == 32 and said["playing"] and len(said["notes"]) > 3
+    assert all(0 <= start < end <= 32 and 21 <= pitch <= 108 for start, end, pitch in said["notes"])
