@@ -105,22 +105,29 @@ def read(path: Path, *, name: str | None = None, size: float | None = None) -> I
     return Imported("sketch_rnn", codec, options, weights, source)
 
 
-def export(player: Sampler, out: Path, *, name: str | None = None) -> None:
+def export(player: Sampler, out: Path, *, name: str | None = None, clip: bool = False) -> None:
     """One .json: a decoder-only model for @magenta/sketch and the p5.js demos, a conditional one for the demos alone.
 
     Plain LSTMs of 20 mixtures without labels, whose weights are within +-10; they are rounded to multiples of 0.000305.
 
     --name  what it draws (the names of its classes)
+    --clip  sets weights beyond +-10 to that instead of refusing them: published models have some at 10 exactly, which
+            training on moves a little beyond
     """
     model = player.model
     _refuse(player)
     variables = CONDITIONAL if model.conditional else GENERATOR
     weights = original.weights(model)
     rounded = {variable: np.rint(weights[variable].astype(np.float64) * (STEPS / LARGEST)) for variable in variables}
-    worst = max(variables, key=lambda variable: np.abs(rounded[variable]).max())
-    if np.abs(rounded[worst]).max() > STEPS:
+    beyond = {variable: int((np.abs(array) > STEPS).sum()) for variable, array in rounded.items()}
+    if any(beyond.values()):
+        worst = max(variables, key=lambda variable: np.abs(rounded[variable]).max())
         value = weights[worst].flat[np.abs(weights[worst]).argmax()]
-        raise UserError(f"{player.workdir}: a weight of {worst} is {value:.4g}, and {FORMAT} holds -10 to 10")
+        told = f"{sum(beyond.values()):,} of its weights are beyond +-10, furthest {value:.6g} in {worst}"
+        if not clip:
+            raise UserError(f"{player.workdir}: {told}, and {FORMAT} holds no more: --clip sets them to 10")
+        print(f"{told}: set to +-10")
+        rounded = {variable: np.clip(array, -STEPS, STEPS) for variable, array in rounded.items()}
     texts = [base64.b64encode(rounded[variable].astype("<i2").tobytes()).decode() for variable in variables]
     shapes = [list(rounded[variable].shape) for variable in variables]
     with open(out, "w", encoding="ascii") as file:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_what_the_format_cannot_hold(tmp_path, options, told):
     assert not (tmp_path / "out.json").exists()
 
 
-def test_weights_beyond_ten(tmp_path, weights):
+def test_weights_beyond_ten(tmp_path, weights, capsys):
     options = sketch_rnn_js.read(files.written(tmp_path, False)).model
     for value, fits in ((10.0, True), (-10.0001, True), (10.01, False), (-12.5, False)):
         changed = {name: array.copy() for name, array in weights.items()}
@@ -174,6 +175,13 @@ def test_weights_beyond_ten(tmp_path, weights):
             found = np.frombuffer(base64.b64decode(texts[3]), "<i2").reshape(files.DECODER, -1)
             assert found[2, 3] == np.sign(value) * 32767
         else:
-            with pytest.raises(UserError, match=rf"weight of vector_rnn/RNN/LSTMCell/W_hh is {value}, .*-10 to 10"):
+            told = rf"1 of its weights are beyond .*{value} in vector_rnn/RNN/LSTMCell/W_hh"
+            with pytest.raises(UserError, match=told + ".*--clip"):
                 sketch_rnn_js.export(Sampler(run), out)
             assert not out.exists()
+            sketch_rnn_js.export(Sampler(run), out, clip=True)
+            assert re.search(told, capsys.readouterr().out)
+            again = sketch_rnn_js.read(out).weights["vector_rnn/RNN/LSTMCell/W_hh"]
+            assert again[2, 3] == np.sign(value) * 10
+            changed["vector_rnn/RNN/LSTMCell/W_hh"][2, 3] = np.sign(value) * 10
+            np.testing.assert_allclose(again, changed["vector_rnn/RNN/LSTMCell/W_hh"], atol=1e-6)
