@@ -71,10 +71,10 @@ def test_snappy_blocks_of_the_real_library_are_unpacked():
     ("block", "message"),
     [
         (b"\xff\xff\xff\x7f\0a", "says it holds"),
-        (b"\5\x08abcde"[:4], "in the midst"),
-        (b"\4\0a\1\2", "what was not there"),
-        (b"\1\4ab", "more than it says"),
-        (b"\5\0a", "less than it says"),
+        (b"\5\x08abcde"[:4], "is damaged"),
+        (b"\4\0a\1\2", "is damaged"),
+        (b"\1\4ab", "is damaged"),
+        (b"\5\0a", "is damaged"),
     ],
 )
 def test_damaged_snappy_blocks_are_refused(block, message):
