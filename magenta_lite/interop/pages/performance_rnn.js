@@ -3,6 +3,7 @@
 (() => {
   const settings = page.settings, find = page.find, tensors = page.tensors();
   const LEAD = 1.0; // seconds that are made ahead
+  const PAUSE = 0.4; // seconds that the music waits for more, where it has to
   const SHOWN = 9, BEYOND = 1.1; // seconds on the roll, and right of the line
   const WINDOW = 3; // seconds over which notes are counted
   const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -67,11 +68,12 @@
     const now = until - origin;
     send({ until: Math.ceil((now + LEAD) * steps) });
     if (now > made) {
-      lateness += now - made;
+      const pause = now - made + PAUSE;
+      lateness += pause;
       lastLate = context.currentTime;
-      origin += now - made;
+      origin += pause;
     }
-    const reached = Math.min(now, made);
+    const reached = Math.min(until - origin, made);
     for (; nextNote < notes.length && notes[nextNote].start < reached; nextNote++) {
       const note = notes[nextNote], duration = note.end === null ? undefined : note.end - note.start;
       note.voice = sound.play({ ...note, time: origin + note.start, duration });
