@@ -31,6 +31,7 @@ VARIANTS = {
     "labels": {"label_size": 5},
     "labels_hyper": {"label_size": 5, "decoder_cell": "hyper", "encoder_cell": "layer_norm"},
     "decoder_only": {"conditional": False},
+    "least_sigma": {"conditional": False, "log_sigma_min": -0.1},
     "decoder_only_labels": {"conditional": False, "label_size": 5, "decoder_cell": "layer_norm"},
 }
 

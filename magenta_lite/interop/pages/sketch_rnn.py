@@ -24,6 +24,7 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
         "encoderCell": config.encoder_cell,
         "latent": model.latent_size,
         "mixtures": model.mixtures,
+        "logSigmaMin": model.log_sigma_min,
         "labelSize": model.label_size,
         "labels": list(codec.labels) if model.label_size else [],
         "scale": codec.scale,

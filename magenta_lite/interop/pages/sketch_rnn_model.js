@@ -3,7 +3,6 @@
 const sketchRnn = (() => {
   const INPUTS = 5;
   const UP = 1, END = 2;
-  const LOG_SIGMA_MIN = -9;
   const ATANH_RHO_MAX = 6;
 
   function model(settings, tensors) {
@@ -66,8 +65,8 @@ const sketchRnn = (() => {
         logits: of(0),
         muX: of(1),
         muY: of(2),
-        logSigmaX: of(3).map((value) => Math.max(value, LOG_SIGMA_MIN)),
-        logSigmaY: of(4).map((value) => Math.max(value, LOG_SIGMA_MIN)),
+        logSigmaX: of(3).map((value) => Math.max(value, settings.logSigmaMin)),
+        logSigmaY: of(4).map((value) => Math.max(value, settings.logSigmaMin)),
         rho: of(5).map((value) => Math.tanh(Math.min(Math.max(value, -ATANH_RHO_MAX), ATANH_RHO_MAX))),
       };
     }
