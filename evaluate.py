@@ -31,8 +31,8 @@ def main(
     --workdir     folder of a run of train.py
     --checkpoint  best, last, or a step
     --data_dir    prepared data to take the split of (the run's own)
-    --samples     how many to draw, 0 for none (the family's own number); they are compared with all training data,
-                  which --config.data.dir named
+    --samples     how many to draw, 0 for none (the family's own number; of an imported model none); they are compared
+                  with all training data, which --config.data.dir named
     --temperature of the samples: 1 is the model's own distribution, 0 greedy
     --seed        of the noise of z, of the samples, and of the choice of examples to compare with
     --out         file to write the same JSON to, whole or not at all
