@@ -7,6 +7,7 @@ import io
 import math
 import os
 import platform
+import shutil
 import tokenize
 import zipfile
 import zlib
@@ -84,6 +85,36 @@ def making(workdir: Path) -> Iterator[None]:
     with _writing(workdir):
         workdir.mkdir(parents=True)
         yield
+
+
+def need_free(workdir: Path) -> None:
+    """Raises UserError where a workdir that is to be made is there already; an empty folder may be."""
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(f"--workdir={workdir} is there already: choose another one, nothing was changed")
+
+
+@contextlib.contextmanager
+def whole(workdir: Path) -> Iterator[Path]:
+    """A folder to fill in the block, which becomes the workdir when the block ends well, and vanishes when it fails.
+
+    Raises:
+      UserError: the workdir is there already, or cannot be written.
+    """
+    need_free(workdir)
+    workdir = workdir.absolute()
+    partial = workdir.with_name(f".{workdir.name}.{os.getpid()}")
+    try:
+        with _writing(workdir):
+            partial.mkdir(parents=True)
+            yield partial
+            if not workdir.exists():
+                partial.rename(workdir)
+                return
+            # Somebody may stand in the empty folder. The config comes last: a workdir with a config is whole.
+            for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+                path.rename(workdir / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager

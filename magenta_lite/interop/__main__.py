@@ -76,6 +76,7 @@ def main() -> int | None:
 
 
 def _import(words: list[str]) -> None:
+    from magenta_lite import workdirs
     from magenta_lite.interop import formats, imported
 
     file, words, help_asked = _file(words)
@@ -92,8 +93,7 @@ def _import(words: list[str]) -> None:
         return
     values = parse(words, command, flags)
     workdir = Path(values.pop("workdir"))
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise UserError(f"--workdir={workdir} is there already: choose another one")
+    workdirs.need_free(workdir)
     found = reader(Path(file), **values)
     count = imported.write(found, workdir)
     print(f"{found.family}, {count:,} parameters, from {file}: {workdir}")
@@ -112,7 +112,8 @@ def _export(words: list[str]) -> None:
             return
         raise UserError(f"flag --format=... is required: {', '.join(FORMATS)}")
     exporter = importlib.import_module(f"magenta_lite.interop.{FORMATS[chosen]}").export
-    _write([word for word in words if not word.startswith("--format=")], exporter, functools.partial(export, format=""))
+    rest = [word for word in words if not word.startswith("--format=")]
+    _write(rest, exporter, functools.partial(export, format=chosen))
 
 
 def _pack(words: list[str]) -> None:

@@ -1,9 +1,8 @@
 """A model that somebody else trained, and the workdir that is made of it."""
 
 import dataclasses
+import importlib
 import inspect
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from magenta_lite import config as configs
 from magenta_lite import models, workdirs
 from magenta_lite.checkpoint import Checkpoints
-from magenta_lite.errors import UserError
+from magenta_lite.errors import UserError, plain
 from magenta_lite.training import State
 
 
@@ -54,14 +53,15 @@ def write(imported: Imported, workdir: Path) -> int:
     Raises:
       UserError: the workdir is there already or cannot be written, or the weights do not fit the model.
     """
-    workdir = Path(workdir)
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise UserError(f"--workdir={workdir} is there already: choose another one, nothing was changed")
+    workdirs.need_free(workdir)
+    codec = dataclasses.asdict(imported.codec)
+    if codec != _printable(codec):
+        raise UserError(f"{imported.source['file']}: a name holds what cannot be printed: give another --name")
     config = _config(imported)
     model = _blank(config, imported.codec)
     load = imported.load
     if load is None:
-        load = __import__(f"magenta_lite.models.{imported.family}.original", fromlist=["original"]).load
+        load = importlib.import_module(f"magenta_lite.models.{imported.family}.original").load
     try:
         load(model, imported.weights)
     except KeyError as error:
@@ -72,22 +72,24 @@ def write(imported: Imported, workdir: Path) -> int:
     bad = [leaf for leaf in jax.tree.leaves(parameters) if not bool(jnp.isfinite(leaf).all())]
     if bad:
         raise UserError(f"{imported.source['file']}: {len(bad)} of its variables hold numbers that are not finite")
-    partial = workdir.with_name(f".{workdir.name}.{os.getpid()}")
-    try:
-        with workdirs.making(partial):
-            configs.write_json({"imported": imported.source}, partial / "source.json")
-            configs.write_json(dataclasses.asdict(imported.codec), partial / "codec.json")
-            configs.save(config, partial / "config.json")
-            checkpoints = Checkpoints(partial, 1)
-            # No optimizer's state: nobody has it, and training begins anew, by --init_from.
-            checkpoints.save_best(State(parameters, (), jnp.asarray(imported.step, jnp.int32)), 0.0)
-            checkpoints.close()
-            if workdir.exists():
-                workdir.rmdir()
-            partial.rename(workdir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with workdirs.whole(workdir) as partial:
+        configs.write_json({"imported": _printable(imported.source)}, partial / "source.json")
+        configs.write_json(codec, partial / "codec.json")
+        configs.save(config, partial / "config.json")
+        checkpoints = Checkpoints(partial, 1)
+        # No optimizer's state: nobody has it, and training begins anew, by --init_from.
+        checkpoints.save_best(State(parameters, (), jnp.asarray(imported.step, jnp.int32)), 0.0)
+        checkpoints.close()
     return sum(leaf.size for leaf in jax.tree.leaves(parameters))
+
+
+def _printable(value: Any) -> Any:
+    """The same with texts on one line; a file's name may be no text at all, and then JSON could not be read again."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {_printable(name): _printable(one) for name, one in value.items()}
+    return type(value)(map(_printable, value)) if isinstance(value, list | tuple) else value
 
 
 def _blank(config: ConfigDict, codec: Any) -> Any:

@@ -7,7 +7,6 @@ the sha256 of every other member. The same workdir gives the same bytes.
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import stat
@@ -64,7 +63,8 @@ def pack(
     """One .zip, which `unpack` makes a workdir of again.
 
     --metrics   what `evaluate.py --out=FILE` wrote of this checkpoint
-    --licence   of a person's own data, where nobody wrote it down when it was prepared
+    --licence   of a person's own data, where nobody wrote it down when it was prepared; or of an imported model's,
+                where it is only assumed
     --examples  takes the workdir's examples of its data along, whatever their licence; without it, they go along only
                 if it allows to hand them on to anyone
     """
@@ -97,18 +97,9 @@ def unpack(file: str, workdir: str) -> None:
     --workdir  folder to make
     """
     path, target = Path(file), Path(workdir)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"--workdir={target} is there already: choose another one, nothing was changed")
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with workdirs.making(partial), _described(path, target, partial):
-            manifest = _extract(path, partial)
-            count, step = _checkpoint(partial, manifest)
-            if target.exists():
-                target.rmdir()
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with workdirs.whole(target) as partial, _described(path, target, partial):
+        manifest = _extract(path, partial)
+        count, step = _checkpoint(partial, manifest)
     print(f"{manifest['family']}, {count:,} parameters of step {step}: {target}")
     print(f"trained on {provenance.trained_on(target)}; licence of that data: {provenance.licence(target)}")
 
@@ -123,7 +114,10 @@ def is_pack(path: Path) -> bool:
 
 
 def _source(workdir: Path, licence: str | None) -> dict[str, Any]:
-    """source.json as it goes along: with the licence, if that is told here, and not that the workdir was a pack."""
+    """source.json as it goes along: with the licence, if that is told here, and not that the workdir was a pack.
+
+    Where data and licence are assumed and another licence is told, the data is no longer known, either.
+    """
     path = workdir / "source.json"
     source = configs.read_json(path) if path.exists() else {}
     if not isinstance(source, dict):
@@ -133,10 +127,16 @@ def _source(workdir: Path, licence: str | None) -> dict[str, Any]:
         return source
     imported = source.get("imported")
     theirs: dict[str, Any] = imported if isinstance(imported, dict) else source
-    if theirs.get("licence") not in (None, "", "unknown", licence):
+    assumed = theirs is imported and provenance.assumed(theirs)
+    if assumed:
+        if provenance.kept(theirs.get("licence")).removesuffix(provenance.ASSUMED) != licence:
+            theirs.pop("data", None)
+        theirs.pop("assumed", None)
+    elif theirs.get("licence") not in (None, "", "unknown", licence):
+        written = plain(str(theirs["licence"]))[:200]
         raise UserError(
-            f"--licence={licence}: the data of {workdir} is under {plain(str(theirs['licence']))}, as was written down "
-            "when it was prepared: leave the flag out"
+            f"--licence={licence}: the data of {workdir} is under {written}, as was written down when it was prepared: "
+            "leave the flag out"
         )
     theirs["licence"] = licence
     return source

@@ -1,11 +1,13 @@
 """python -m magenta_lite.interop: what it makes is whole, and its mistakes are one line."""
 
 import importlib
+import os
 import sys
 
 import pytest
 from small_workdirs import interop, made, refused
 
+from magenta_lite import workdirs
 from magenta_lite.errors import UserError
 
 command = importlib.import_module("magenta_lite.interop.__main__")
@@ -104,6 +106,17 @@ def test_an_export_that_fails_leaves_nothing(run, workdir, tmp_path, monkeypatch
     (tmp_path / "deep" / "m" / "mine").touch()
     run(*words, "--overwrite")
     assert sorted(path.name for path in (tmp_path / "deep" / "m").iterdir()) == ["mine", "one"]
+
+
+def test_names_that_are_no_text_do_not_make_unreadable_workdirs(run, workdir, tmp_path, monkeypatch):
+    named = tmp_path / os.fsdecode(b"caf\xe9.safetensors")
+    run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={named}")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    run("import", named, "--workdir=.")
+    assert workdirs.origin(tmp_path / "empty")["file"] == "caf?.safetensors"
+    run("export", "--format=html", f"--workdir={tmp_path / 'empty'}", "--out=page.html", "--title=a\udcff")
+    assert "<title>a?</title>" in (tmp_path / "empty" / "page.html").read_text()
 
 
 def test_a_workdir_that_is_there_is_not_imported_into(run, workdir, tmp_path):

@@ -1,5 +1,7 @@
 """SketchRNN's page: its numbers are the model's, it holds nothing foreign, and a person can use it in a browser."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -152,6 +154,15 @@ def test_the_page_holds_nothing_foreign(tmp_path):
     assert [given["data-name"] for given in scripts if "type" not in given] == ["page.js", *sketch_rnn.SCRIPTS]
     assert found.texts["title"].strip() == found.texts["h1"].strip() == HOSTILE
     assert text.count("alert(1)") == 4  # title, heading, words, settings
+    (policy,) = [given["content"] for tag, given in found.elements if given.get("http-equiv")]
+    rules = {words.split()[0]: words.split()[1:] for words in policy.split(";")}
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == ["'none'"]
+    assert rules["worker-src"] == ["blob:"] and rules["img-src"] == rules["media-src"] == ["data:", "blob:"]
+    sums = [
+        hashlib.sha256(script.encode()).digest()
+        for script in re.findall(r"<script data-name[^>]*>(.*?)</script>", text, re.S)
+    ]
+    assert rules["script-src"] == [f"'sha256-{base64.b64encode(one).decode()}'" for one in sums] and len(sums) > 3
 
 
 class Elements(HTMLParser):

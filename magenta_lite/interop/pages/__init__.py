@@ -1,9 +1,10 @@
 """export --format=html: a model as one page that runs by itself, from disk, without server or network."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
-from magenta_lite.errors import UserError
+from magenta_lite.errors import UserError, plain
 from magenta_lite.files import writing
 from magenta_lite.sampler import Sampler
 
@@ -20,6 +21,6 @@ def export(player: Sampler, out: Path, *, title: str = "", large: bool = False) 
     if importlib.util.find_spec(name) is None:
         raise UserError(f"--format=html: {player.config.family} has no page; safetensors takes every model")
     module = importlib.import_module(name)
-    page = module.page(player, title=title, **({"large": large} if hasattr(module, "LARGEST") else {}))
+    page = module.page(player, title=plain(title), large=large)
     with writing(out) as file:
         file.write(page.encode())
