@@ -124,7 +124,7 @@ def read(workdir: Path, split: str, metric: str) -> list[tuple[int, float]]:
     """(step, value) of a metric as logged; of a step that was logged twice, after a resume, the later."""
     path, values = workdir / "metrics.jsonl", {}
     for line in path.read_bytes().splitlines() if path.exists() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line that was torn when a run was killed
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):  # a line torn when a run was killed
             row = json.loads(line)
             if row["split"] == split:
                 values[int(row["step"])] = float(row[metric])

@@ -56,11 +56,14 @@ def download(name: str, form: str, cache: Path, url: str | None) -> Path:
 
 
 def licence(classes: list[str]) -> str:
-    """The licence of classes of the sketchrnn form; where they differ, all of them by name."""
-    by_class = {name: _LICENCES.get(_FOLDERS.get(name.replace(" ", "_"), ""), QUICKDRAW_LICENCE) for name in classes}
-    if len(set(by_class.values())) == 1:
-        return by_class[classes[0]]
-    return "; ".join(f"{name}: {licence}" for name, licence in by_class.items())
+    """The licence of classes of the sketchrnn form; where they differ, each with its classes."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        known = _LICENCES.get(_FOLDERS.get(name.replace(" ", "_"), ""), QUICKDRAW_LICENCE)
+        groups.setdefault(known, []).append(name)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(f"{licence}: {', '.join(names)}" for licence, names in groups.items())
 
 
 QUICKDRAW_LICENCE = "CC BY 4.0"

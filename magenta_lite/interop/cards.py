@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import io
 import json
-import math
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from magenta_lite.errors import UserError, plain
 from magenta_lite.files import writing
 from magenta_lite.interop import licences, provenance
 from magenta_lite.interop.card_words import DATA_PAPERS, FAMILIES, GROOVES, Words
+from magenta_lite.interop.measured import is_number
 from magenta_lite.interop.provenance import Data
 from magenta_lite.interop.provenance import licence as licence
 from magenta_lite.interop.provenance import trained_on as trained_on
@@ -116,7 +116,7 @@ def _of_data(data: list[Data]) -> Iterator[str]:
             where = f" <{found.url}>" if found.url else ""
             yield f"**{_safe(found.name)}**: {found.meaning}{where}"
             yield ""
-    if any("NC" in found.name for one in data for found in licences.several(one.licence)):
+    if any(licences.non_commercial(found.name) for one in data for found in licences.several(one.licence)):
         yield "**Not for commercial purposes.** The data's licence says so, and goes along with the model."
         yield ""
     yield (
@@ -148,7 +148,8 @@ def _measured(words: Words, numbers: Mapping[str, Any]) -> Iterator[str]:
         yield "± is a standard error. `metrics.json` has the rest: what samples are like beside real examples."
         yield ""
     if validation:
-        yield f"On the validation split, at step {validation.get('step', '?')}:"
+        step = validation.get("step")
+        yield f"On the validation split, at step {step if isinstance(step, int) and is_number(step) else '?'}:"
         yield ""
         yield from _metrics(words, [(name, f"{value:.5g}") for name, value in _flat(validation) if name != "step"])
     yield ""
@@ -168,7 +169,7 @@ def _training(player: Sampler, own: Data, numbers: Mapping[str, Any]) -> Iterato
         yield f"By somebody else, perhaps with other software; imported from {kind}."
         return
     seconds = numbers.get("training", {}).get("seconds")
-    time = f"{seconds / 3600:.1f} hours" if _is_number(seconds) and seconds >= 3600 else f"{seconds} seconds"
+    time = f"{seconds / 3600:.1f} hours" if is_number(seconds) and seconds >= 3600 else f"{seconds} seconds"
     yield from _table(
         {
             "program": f"`train.py` with the fields of `config.json`, as `configs/{config.family}.py` makes them",
@@ -176,7 +177,7 @@ def _training(player: Sampler, own: Data, numbers: Mapping[str, Any]) -> Iterato
             "seed": str(config.get("seed")),
             "optimizer": "`" + _safe(json.dumps(config.optimizer.to_dict(), sort_keys=True), ticks=True) + "`",
             "wall time": f"{time} between the first and the last logged step, pauses included"
-            if _is_number(seconds)
+            if is_number(seconds)
             else "unknown",
         }
     )
@@ -243,12 +244,8 @@ def _flat(tree: Any, prefix: str = "", depth: int = 4) -> Iterator[tuple[str, fl
     for name, value in tree.items() if isinstance(tree, dict) else ():
         if isinstance(value, dict) and depth:
             yield from _flat(value, f"{prefix}{name}.", depth - 1)
-        elif _is_number(value):
+        elif is_number(value):
             yield prefix + name, float(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _safe(text: str, ticks: bool = False) -> str:

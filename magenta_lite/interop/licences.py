@@ -5,6 +5,16 @@ import re
 
 UNKNOWN = "unknown"
 
+ASSUMED = " (assumed)"
+"""Behind a licence that an importer took for granted, since the file does not tell one."""
+
+BEGAN = "and of the data of the model it began from: "
+"""Before the licence of what another model was trained on, where several stand in one line."""
+
+_NON_COMMERCIAL = re.compile(
+    r"(?<![a-z0-9])nc(?![a-z0-9])|non[-_\s]*commercial|\b(no|not|not for) commercial", re.IGNORECASE
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Licence:
@@ -60,6 +70,10 @@ NOT_KNOWN = Licence(
 
 def known(name: str) -> Licence:
     """The licence of a name, written in any of the usual ways; where nobody knows it, one with nothing but its name."""
+    if name.endswith(ASSUMED):
+        assumed = known(name.removesuffix(ASSUMED))
+        meaning = f"The file of the model does not say so; it is what such files are commonly under. {assumed.meaning}"
+        return dataclasses.replace(assumed, name=name, meaning=meaning, handed_on=False)
     wanted = _plain(name)
     if not wanted or wanted == UNKNOWN:
         return NOT_KNOWN
@@ -70,12 +84,28 @@ def known(name: str) -> Licence:
 
 
 def several(text: str) -> list[Licence]:
-    """Those that the builder of a set wrote: one name, or `part: name; part: name` where parts of it differ."""
+    """Those that the builder of a set wrote: one name, or `name: classes; name: classes` where classes differ.
+
+    `class: name; class: name` is read, too, as older sets have it. Where a part holds no name that is known, or says
+    that it is for no commercial purpose though its name does not, the whole part is the name.
+    """
     found: dict[str, Licence] = {}
-    for part in text.split(";"):
-        licence = known(part.rpartition(": ")[2].strip())
-        found.setdefault(licence.name, licence)
+    parts = [part.strip().removeprefix(BEGAN) for part in text.split(";")]
+    for part in parts:
+        words = part.split(": ")
+        # Alone, "MIT: for my friends" are somebody's own words.
+        names = [words[-1], words[0]] if len(parts) > 1 else [words[-1]]
+        told = [licence for licence in map(known, dict.fromkeys(names)) if licence.url or licence is NOT_KNOWN]
+        if not told or (non_commercial(part) and not any(non_commercial(licence.name) for licence in told)):
+            told = [known(part)]
+        for licence in told:
+            found.setdefault(licence.name, licence)
     return list(found.values())
+
+
+def non_commercial(name: str) -> bool:
+    """Whether a licence's name says that it is for no commercial purpose: NC as a word, "non-commercial", ..."""
+    return _NON_COMMERCIAL.search(name) is not None
 
 
 def _plain(name: str) -> str:

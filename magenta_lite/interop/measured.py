@@ -1,17 +1,19 @@
 """What was measured of a model, and how long it was trained: metrics.json of a pack."""
 
 import json
-import math
+import os
 from pathlib import Path
 from typing import Any
 
 from magenta_lite import config as configs
 from magenta_lite import logs
-from magenta_lite.errors import UserError
+from magenta_lite.errors import UserError, plain
 from magenta_lite.sampler import Sampler
 
 NAME = "metrics.json"
 SECTIONS = ("training", "validation", "evaluation")
+LARGEST = 1e300
+"""No number that is measured is beyond."""
 
 
 def numbers(player: Sampler, evaluation: str | None) -> dict[str, Any]:
@@ -33,6 +35,11 @@ def numbers(player: Sampler, evaluation: str | None) -> dict[str, Any]:
     return found
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of somebody's JSON is a number that a float holds: JSON's may have hundreds of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
 def read(path: Path) -> dict[str, Any]:
     """metrics.json; raises UserError where it is none."""
     found = configs.read_json(path)
@@ -49,7 +56,7 @@ def _training(workdir: Path) -> dict[str, Any]:
     if len(times) < 2:
         return {}
     seconds = max(time for _, time in times) - min(time for _, time in times)
-    return {"training": {"steps": times[-1][0], "seconds": round(seconds)}} if math.isfinite(seconds) else {}
+    return {"training": {"steps": times[-1][0], "seconds": round(seconds)}} if is_number(seconds) else {}
 
 
 def _validation(player: Sampler) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def _validation(player: Sampler) -> dict[str, Any]:
             continue
         if isinstance(step, int) and best.get("step", -1) <= step <= player.step:
             best = {name: value for name, value in row.items() if name not in ("split", "time")}
-    best = {name: value for name, value in best.items() if isinstance(value, int | float) and math.isfinite(value)}
+    best = {name: value for name, value in best.items() if is_number(value)}
     return {"validation": best} if best else {}
 
 
@@ -82,4 +89,18 @@ def _evaluated(player: Sampler, path: Path) -> dict[str, Any]:
             f"--metrics={path} is of step {step} of a {family}: expected step {player.step} of a "
             f"{player.config.family}, which is packed"
         )
+    _of_the_same_run(player, path, about.get("workdir"))
     return found
+
+
+def _of_the_same_run(player: Sampler, path: Path, other: Any) -> None:
+    """Refuses what was measured of another folder that is there, and tells where that cannot be seen."""
+    if not isinstance(other, str) or "\0" in other or Path(other).resolve() == player.workdir.resolve():
+        return
+    shown = plain(other)[:200]
+    if os.path.exists(Path(other) / "config.json"):  # which takes names of any length, as Path.exists does not
+        raise UserError(
+            f"--metrics={path} is of {shown}, and {player.workdir} is packed: python evaluate.py "
+            f"--workdir={player.workdir} --out=FILE measures that"
+        )
+    print(f"--metrics={path} was measured of {shown}, which is not here: see that it is the same run")

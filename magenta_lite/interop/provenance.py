@@ -1,14 +1,15 @@
 """What a model was trained on, and whose licence that data is under, from source.json of its workdir."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from magenta_lite import config as configs
 from magenta_lite.errors import plain
-from magenta_lite.interop.licences import UNKNOWN
+from magenta_lite.interop.licences import ASSUMED as ASSUMED
+from magenta_lite.interop.licences import BEGAN
+from magenta_lite.interop.licences import UNKNOWN as UNKNOWN
 
 _SETS = {
     "quickdraw": "QuickDraw",
@@ -36,8 +37,13 @@ _OTHERS = {
 _LABELS = 8
 """Names of classes that are told; of more their number."""
 
-_CHAIN = 16
-"""Models, each begun from the next, that are looked at."""
+_CHAIN = 1000
+"""Models, each begun from the next, that are looked at; the data of those before is unknown. JSON holds hardly more."""
+
+LONGEST = 64 << 10
+"""Letters of a licence. A longer one is unknown: no part of it may be left out."""
+
+SPLITS = ("train", "valid", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +93,7 @@ def licence(workdir: Path) -> str:
     Of a model that began from another one, that one's is added where it differs.
     """
     found = list(dict.fromkeys(one.licence for one in data(workdir)))
-    return "; and of the data of the model it began from: ".join(found)
+    return f"; {BEGAN}".join(found)
 
 
 def trained_on(workdir: Path) -> str:
@@ -104,15 +110,28 @@ def _chain(source: dict[str, Any]) -> Iterator[Data]:
             return
         source = following
         model, step = _text(source.get("workdir")) or "another model", _number(source.get("step"))
+    yield Data("unknown data", UNKNOWN, (), {}, "another model", 0, {})
+
+
+def kept(licence: Any) -> str:
+    """The licence that somebody wrote down, whole and on one line; "unknown" where that is no text, or is too long."""
+    whole = isinstance(licence, str) and len(licence) <= LONGEST
+    return (plain(licence) if whole else "") or UNKNOWN
+
+
+def assumed(imported: dict[str, Any]) -> bool:
+    """Whether an importer took data and licence of a model for granted; imported: of its source.json."""
+    return imported.get("assumed") is True or kept(imported.get("licence")).endswith(ASSUMED)
 
 
 def _of(source: dict[str, Any], model: str, step: int) -> Data:
     imported = source.get("imported")
     if isinstance(imported, dict):
-        name = _text(imported.get("data")) or "unknown data"
-        licence = re.sub(r" \(.*\)$", "", _text(imported.get("licence")))  # importers may add whose it is
+        name, licence = _text(imported.get("data")) or "unknown data", kept(imported.get("licence"))
+        if imported.get("assumed") is True:
+            name, licence = f"{name}, assumed", licence.removesuffix(ASSUMED) + ASSUMED
         labels = tuple(filter(None, [_text(imported.get("name"))]))
-        return Data(name, licence or UNKNOWN, labels, {}, model, step, imported)
+        return Data(name, licence, labels, {}, model, step, imported)
     builder = _text(source.get("builder"))
     labels = tuple(filter(None, map(_text, _list(source.get("labels")))))
     name = _SETS.get(builder, builder or "unknown data")
@@ -125,9 +144,9 @@ def _of(source: dict[str, Any], model: str, step: int) -> Data:
     sums = {
         split: sum(map(_number, classes.values()))
         for split, classes in (counts.items() if isinstance(counts, dict) else ())
-        if isinstance(classes, dict)
+        if split in SPLITS and isinstance(classes, dict)
     }
-    return Data(name, _text(source.get("licence")) or UNKNOWN, labels, sums, model, step, {})
+    return Data(name, kept(source.get("licence")), labels, sums, model, step, {})
 
 
 def _text(value: Any) -> str:

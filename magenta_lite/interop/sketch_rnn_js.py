@@ -20,6 +20,7 @@ from magenta_lite import logs, workdirs
 from magenta_lite.errors import UserError, plain
 from magenta_lite.interop import provenance
 from magenta_lite.interop.imported import Imported
+from magenta_lite.interop.measured import is_number
 from magenta_lite.models.sketch_rnn import original
 from magenta_lite.nn.lstm import LSTM
 from magenta_lite.sampler import Sampler
@@ -61,12 +62,21 @@ SIZE = 11.5
 """The longer side of a drawing by scale_factor: 10.5 to 15.4 of what six of seven published models draw."""
 
 
-def read(path: Path, *, name: str | None = None, size: float | None = None) -> Imported:
-    """A .gen.json or .vae.json of sketch-rnn-js: a model that draws one class of QuickDraw.
+def read(
+    path: Path,
+    *,
+    name: str | None = None,
+    size: float | None = None,
+    data: str | None = None,
+    licence: str | None = None,
+) -> Imported:
+    """A .gen.json or .vae.json of sketch-rnn-js: a model that draws one class, of QuickDraw where nothing else is told.
 
-    --name  what it draws, instead of what the file says
-    --size  the longer side of a typical drawing, in the model's units (11.5 times scale_factor): what beginnings of
-            your own are scaled to
+    --name     what it draws, instead of what the file says
+    --size     the longer side of a typical drawing, in the model's units (11.5 times scale_factor): what beginnings of
+               your own are scaled to
+    --data     what it was trained on, where the file does not say it (assumed: QuickDraw)
+    --licence  of that data, where the file does not say it (assumed: CC BY 4.0)
     """
     if size is not None and not 0 < size < math.inf:
         raise UserError(f"--size={size:g}: expected a number above 0")
@@ -95,7 +105,7 @@ def read(path: Path, *, name: str | None = None, size: float | None = None) -> I
         for number, (variable, shape, text) in enumerate(zip(variables, shapes, texts, strict=True))
     }
     called = _name(name if name is not None else info.get("name"), path)
-    facts = _facts(info)
+    facts = _facts(info) | _origin(path, info, data, licence)
     size = size or facts.pop("size", round(SIZE * scale, 1))
     try:
         codec, options = original.described(weights, scale=scale, max_points=int(points), name=called, size=size)
@@ -118,6 +128,9 @@ def export(player: Sampler, out: Path, *, name: str | None = None, clip: bool = 
     _refuse(player)
     variables = CONDITIONAL if model.conditional else GENERATOR
     weights = original.weights(model)
+    bad = sum(not np.isfinite(weights[variable]).all() for variable in variables)
+    if bad:
+        raise UserError(f"{player.workdir}: {bad} variables hold numbers that are not finite: nothing was written")
     rounded = {variable: np.rint(weights[variable].astype(np.float64) * (STEPS / LARGEST)) for variable in variables}
     beyond = {variable: int((np.abs(array) > STEPS).sum()) for variable, array in rounded.items()}
     if any(beyond.values()):
@@ -131,7 +144,7 @@ def export(player: Sampler, out: Path, *, name: str | None = None, clip: bool = 
     texts = [base64.b64encode(rounded[variable].astype("<i2").tobytes()).decode() for variable in variables]
     shapes = [list(rounded[variable].shape) for variable in variables]
     with open(out, "w", encoding="ascii") as file:
-        json.dump([_info(player, name), shapes, texts], file)
+        json.dump([_info(player, name), shapes, texts], file, allow_nan=False)
 
 
 def _refuse(player: Sampler) -> None:
@@ -156,7 +169,7 @@ def _info(player: Sampler, name: str | None) -> dict[str, Any]:
     """What clients ask for, and what import will want to know again."""
     codec, origin = player.codec, workdirs.origin(player.workdir)
     info: dict[str, Any] = {
-        "name": name or origin.get("name") or "+".join(codec.labels),
+        "name": name or _text(origin.get("name")) or "+".join(codec.labels),
         "mode": 1 if player.model.conditional else 2,
         "version": VERSION,
         "max_seq_len": codec.n_max,
@@ -164,11 +177,11 @@ def _info(player: Sampler, name: str | None) -> dict[str, Any]:
     }
     for field, metric in (("r_loss", "L_R"), ("kl_loss", "L_KL")):
         logged = dict(logs.read(player.workdir, "valid", metric)).get(player.step, origin.get(field))
-        if logged is not None:
+        if is_number(logged):
             info[field] = logged
     facts = {"made_by": "magenta_lite", "size": codec.size, "data": provenance.trained_on(player.workdir)}
     facts["licence"] = provenance.licence(player.workdir)
-    units = origin.get("units_of") or {"digest": workdirs.data_digest(player.workdir)}
+    units: dict[str, Any] = _units(origin) or {"digest": workdirs.data_digest(player.workdir)}
     return info | facts | {"units_of": units}
 
 
@@ -228,21 +241,50 @@ def _name(value: Any, path: Path) -> str:
     return name or plain(path.name.split(".")[0])[:100] or "drawing"
 
 
+def _text(value: Any) -> str:
+    return plain(value)[:1000] if isinstance(value, str) else ""
+
+
+def _origin(path: Path, info: Mapping[str, Any], data: str | None, licence: str | None) -> dict[str, Any]:
+    """What a model was trained on, under which licence, in whose units: ours say it, of others it is told or assumed.
+
+    What is told of one of both may leave the other unknown: QuickDraw and its licence are assumed together.
+    """
+    told = {"data": _text(data), "licence": provenance.kept(licence) if licence else ""}
+    if info.get("made_by") == "magenta_lite":
+        own = {"data": _text(info.get("data")), "licence": provenance.kept(info.get("licence"))}
+        assumed = provenance.assumed(own)
+        for field, value in told.items():
+            if value and own[field] not in ("", provenance.UNKNOWN, value) and not assumed:
+                raise UserError(f"--{field}={value}: {path} says {own[field][:200]}: leave the flag out")
+        if assumed and told["licence"] and own["licence"] != told["licence"] + provenance.ASSUMED:
+            own["data"] = ""
+        facts: dict[str, Any] = own | {"units_of": _units(info)}
+    elif told["data"].startswith("QuickDraw") or (not told["data"] and told["licence"] in ("", _QUICKDRAW["licence"])):
+        facts = _QUICKDRAW | {"units_of": _AS_IT_IS} | ({} if any(told.values()) else {"assumed": True})
+    else:
+        facts = {"licence": provenance.UNKNOWN}
+    facts |= {field: value for field, value in told.items() if value}
+    return {field: value for field, value in facts.items() if value}
+
+
+def _units(facts: Mapping[str, Any]) -> dict[str, str]:
+    """In whose units a model is, as an import keeps it; empty where that is not told."""
+    units = facts.get("units_of")
+    if not isinstance(units, dict) or not all(isinstance(value, str) for value in units.values()):
+        return {}
+    return {plain(name)[:100]: plain(value)[:100] for name, value in list(units.items())[:4]}
+
+
 def _facts(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What else the file knows; models of others draw QuickDraw, and ours say what they draw."""
+    """What else the file knows."""
     facts: dict[str, Any] = {}
     for field in ("version", "r_loss", "kl_loss", "training_size"):
         value = info.get(field)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12:
             facts[field] = value
     if info.get("made_by") != "magenta_lite":
-        return facts | _QUICKDRAW | {"units_of": _AS_IT_IS}
-    for field in ("data", "licence"):
-        if isinstance(value := info.get(field), str):
-            facts[field] = plain(value)[:1000]
-    units = info.get("units_of")
-    if isinstance(units, dict) and units and all(isinstance(value, str) for value in units.values()):
-        facts["units_of"] = {plain(name)[:100]: plain(value)[:100] for name, value in list(units.items())[:4]}
+        return facts
     size = info.get("size")
     if isinstance(size, int | float) and not isinstance(size, bool) and 0 < size < 1e9:
         facts["size"] = float(size)

@@ -1,5 +1,7 @@
 """Packs and .safetensors of strangers: whatever stands in them, they become a workdir or are refused in a line.
 
+What becomes a workdir is packed again: a stranger's card is text, too.
+
 The long form is 20,000 mutated packs, and as many .safetensors. In most packs the manifest is made to agree with what
 was changed, so that what stands behind the checksums is tried, too.
 """
@@ -86,18 +88,24 @@ def spoiled(content, rng):
 
 
 def unpack(out, content):
-    from magenta_lite.interop import packs
+    from magenta_lite.interop import cards, packs
+    from magenta_lite.sampler import Sampler
 
     out = Path(out)
-    path, workdir = out / "x.zip", out / "workdir"
+    path, workdir, again = out / "x.zip", out / "workdir", out / "again.zip"
+    again.unlink(missing_ok=True)
     shutil.rmtree(workdir, ignore_errors=True)
     path.write_bytes(content)
     try:
         packs.unpack(str(path), str(workdir))
     finally:
-        left = {one.name for one in out.iterdir()} - {"x.zip", "workdir"}
+        left = {one.name for one in out.iterdir()} - {"x.zip", "workdir", "again.zip"}
         assert not left, f"left behind: {left}"
     assert (workdir / "config.json").exists()
+    cards._picture = lambda player, folder: []
+    packs.pack(Sampler(workdir), again)
+    with zipfile.ZipFile(again) as archive:
+        assert "<" not in archive.read("card.md").decode().replace("\\<", "").replace(" <https://", "")
 
 
 def read(out, content):

@@ -5,13 +5,15 @@ import pkgutil
 import re
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from small_workdirs import STEP, made
 
+from data.quickdraw import published
 from magenta_lite import models, workdirs
-from magenta_lite.interop import cards, measured
+from magenta_lite.interop import cards, licences, measured, provenance
 from magenta_lite.interop.card_words import FAMILIES
 from magenta_lite.interop.safetensors_file import named
 
@@ -71,6 +73,96 @@ def test_the_licence_of_what_a_model_began_from_goes_along(tmp_path):
     # Begun anew, before there was a checkpoint, from nothing.
     workdirs.begin_from(third, None)
     assert cards.licence(third) == "Apache-2.0"
+
+
+def test_the_first_licence_of_forty_fine_tunings_is_kept(tmp_path):
+    run = folder(tmp_path / "0", **MAESTRO)
+    for number in range(1, 41):
+        following = folder(tmp_path / str(number), builder="toy_performances", labels=[], licence="Apache-2.0")
+        workdirs.begin_from(following, run, number)
+        run = following
+    assert cards.licence(run) == "Apache-2.0; and of the data of the model it began from: CC BY-NC-SA 4.0"
+
+
+def test_what_lies_beyond_the_longest_chain_is_unknown(tmp_path):
+    chain: dict = MAESTRO
+    for _ in range(6):
+        chain = {"builder": "toy", "licence": "Apache-2.0", "begun_from": chain}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "_CHAIN", 5)
+        found = provenance.data(folder(tmp_path / "run", **chain))
+    assert [one.licence for one in found] == ["Apache-2.0"] * 5 + ["unknown"]
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_licence_is_kept_whole(imported, tmp_path):
+    for number, (licence, kept) in enumerate(
+        (
+            ("MIT " * 16_000 + "for non-commercial use", True),
+            ("MIT " * 16_500, False),
+            ("mine (draft): CC BY-NC-SA 4.0; other: X (Y)", True),
+            (["MIT"], False),
+        )
+    ):
+        source = {"imported": {"file": "x", "licence": licence}} if imported else {"licence": licence}
+        assert cards.licence(folder(tmp_path / str(number), **source)) == (licence if kept else "unknown")
+
+
+def test_one_class_of_many_keeps_examples_back(tmp_path):
+    """Forty classes and a non-commercial one, as the builder writes their licences now, and as it did."""
+    classes = [f"class number {number}" for number in range(40)]
+    older = "; ".join(f"{name}: CC BY 4.0" for name in classes)
+    grouped = published.licence([*classes, "aaron_sheep"])
+    assert grouped == f"CC BY 4.0: {', '.join(classes)}; CC BY-NC 4.0: aaron_sheep"
+    assert len(older) > 500
+    for number, (licence, along) in enumerate(
+        (
+            (older, True),
+            (f"{older}; aaron_sheep: CC BY-NC 4.0", False),
+            (grouped, False),
+            (published.licence(["cat", "kanji.rdp100"]), True),
+            (published.licence(["cat", "omniglot"]), False),
+            (published.licence(["cat", "bus"]), True),
+        )
+    ):
+        run = folder(tmp_path / str(number), builder="quickdraw", labels=classes, licence=licence)
+        assert cards.handed_on(run) is along, licence
+
+
+@pytest.mark.parametrize(
+    ("licence", "names"),
+    [
+        ("CC BY 4.0", ["CC BY 4.0"]),
+        ("CC BY 4.0: cat, dog; CC BY-NC 4.0: aaron_sheep", ["CC BY 4.0", "CC BY-NC 4.0"]),
+        ("MIT: for my friends", ["MIT: for my friends"]),
+        ("MIT: cat; MIT: non-commercial research", ["MIT", "MIT: non-commercial research"]),
+        ("MIT; and of the data of the model it began from: CC BY 4.0: cat; omniglot: as published",
+         ["MIT", "CC BY 4.0", "omniglot: as published"]),
+        ("CC BY 4.0 (assumed)", ["CC BY 4.0 (assumed)"]),
+        ("", ["unknown"]),
+    ],
+)  # fmt: skip
+def test_several_licences(licence, names):
+    assert [one.name for one in licences.several(licence)] == names
+
+
+@pytest.mark.parametrize(
+    ("licence", "non_commercial"),
+    [
+        ("OPEN DATA LICENCE", False),
+        ("CC BY-SA 4.0", False),
+        ("Commercial use is allowed", False),
+        ("CC BY-NC 4.0", True),
+        ("cc_by_nc_sa_3.0", True),
+        ("Attribution-NonCommercial", True),
+        ("non-commercial research only", True),
+        ("Non commercial", True),
+        ("My own (no commercial use)", True),
+    ],
+)
+def test_a_card_says_what_is_not_for_commercial_purposes(licence, non_commercial, player, undrawn):
+    text = card(player, {"builder": "own_drawings", "labels": ["x"], "licence": licence})
+    assert ("**Not for commercial purposes.**" in text) is non_commercial
 
 
 def test_an_import_that_is_fine_tuned_keeps_its_licence(tmp_path):
@@ -156,6 +248,9 @@ def test_an_import_says_where_it_comes_from(player, undrawn):
     assert text.startswith("# SketchRNN: QuickDraw: pig (pig)")
     assert "| imported file | pig.gen.json |" in text and "imported from sketch-rnn-js" in text
     assert "Nobody measured it here" in text and "**CC BY 4.0**" in text
+    assumed = card(player, {"imported": PIG | {"name": "pig", "assumed": True}})
+    assert assumed.startswith("# SketchRNN: QuickDraw: pig, assumed (pig)")
+    assert "| licence of the data | CC BY 4.0 (assumed) |" in assumed and "**CC BY 4.0 (assumed)**" in assumed
 
 
 def test_what_nobody_wrote_down_is_unknown(player, undrawn):
@@ -177,12 +272,36 @@ def test_numbers_of_an_evaluation_come_with_their_error_and_meaning(player, undr
 
 def test_a_strangers_words_stay_words(player, undrawn):
     evil = "x](http://evil) <script>alert(1)</script> | `y` ![z](w)\n# new"
+    counts = {"train": {evil: 3}, evil: {evil: 1}}
     text = card(
-        player, {"builder": evil, "labels": [evil], "licence": evil, "begun_from": {"workdir": evil, "step": "x"}}
+        player,
+        {
+            "builder": evil,
+            "labels": [evil],
+            "licence": evil,
+            "begun_from": {"workdir": evil, "step": "x", "counts": counts},
+            "counts": counts,
+        },
+        {"validation": {"step": evil, evil: 1.0}, "evaluation": {"evaluated": {"split": evil}}},
     )
     markdown = text[: text.index("Licences of the data that")]
     assert not re.search(r"(?<!\\)(<script|\]\(http|!\[z|`y)|\n# new", markdown)
     assert r"\<script\>" in markdown
+
+
+def test_numbers_of_400_digits_are_none(player, undrawn, tmp_path):
+    huge = 10**400
+    metrics = {name: {"step": huge, "seconds": huge, "loss": huge} for name in ("training", "validation")}
+    evaluation = {"likelihood": {"loss": huge, "accuracy": 0.5}, "standard_error": {"accuracy": -huge}}
+    text = card(player, MAESTRO, metrics | {"evaluation": evaluation})
+    assert "| wall time | unknown |" in text and "| loss |" not in text and "at step ?:" in text
+    assert "| accuracy | 0.5 |" in text
+    line = {"step": STEP, "split": "valid", "time": huge, "loss": huge, "L_R": 0.5}
+    (tmp_path / "metrics.jsonl").write_text(
+        json.dumps(line) + "\n" + json.dumps(line | {"split": "train", "step": float("inf")}) + "\n"
+    )
+    found = measured.numbers(SimpleNamespace(workdir=tmp_path, step=STEP), None)
+    assert found == {"validation": {"step": STEP, "L_R": 0.5}}
 
 
 @pytest.mark.parametrize("depth", [3, 500])

@@ -179,6 +179,28 @@ def test_a_licence_that_nobody_wrote_down_is_told(player, undrawn, tmp_path):
     assert not (tmp_path / "y.zip").exists()
 
 
+def test_an_assumed_licence_is_overruled(player, undrawn, tmp_path):
+    def source_of(pack):
+        return json.loads(members(pack)["source.json"])["imported"]
+
+    run = tmp_path / "run"
+    shutil.copytree(player.workdir, run)
+    pig = {"file": "pig.gen.json", "format": "sketch-rnn-js", "data": "QuickDraw", "licence": "CC BY 4.0"}
+    (run / "source.json").write_text(json.dumps({"imported": pig | {"assumed": True}}))
+    packs.pack(Sampler(run), tmp_path / "0.zip")
+    assert source_of(tmp_path / "0.zip") == pig | {"assumed": True}
+    assert json.loads(members(tmp_path / "0.zip")["manifest.json"])["licence_of_data"] == "CC BY 4.0 (assumed)"
+    packs.pack(Sampler(run), tmp_path / "1.zip", licence="CC BY 4.0")
+    assert source_of(tmp_path / "1.zip") == pig
+    packs.pack(Sampler(run), tmp_path / "2.zip", licence="CC BY-NC 4.0")
+    assert source_of(tmp_path / "2.zip") == {name: pig[name] for name in ("file", "format")} | {
+        "licence": "CC BY-NC 4.0"
+    }
+    (run / "source.json").write_text(json.dumps({"imported": pig}))
+    with pytest.raises(UserError, match=r"is under CC BY 4\.0"):
+        packs.pack(Sampler(run), tmp_path / "3.zip", licence="CC BY-NC 4.0")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -194,6 +216,25 @@ def test_metrics_of_something_else_are_refused(change, words, player, tmp_path):
     with pytest.raises(UserError, match=words):
         packs.pack(player, tmp_path / "x.zip", metrics=str(path))
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_metrics_of_another_run_are_refused_or_told(player, undrawn, tmp_path, capsys):
+    path, other = tmp_path / "m.json", tmp_path / "runs" / "stars"
+    shutil.copytree(player.workdir, other)
+
+    def packing(workdir):
+        found = {"evaluated": {"workdir": str(workdir), "family": "sketch_rnn", "step": STEP}, "likelihood": {"x": 1.0}}
+        path.write_text(json.dumps(found))
+        (tmp_path / "x.zip").unlink(missing_ok=True)
+        packs.pack(player, tmp_path / "x.zip", metrics=str(path))
+        return capsys.readouterr().out
+
+    assert "--metrics" not in packing(player.workdir)
+    with pytest.raises(UserError, match=f"is of {other}, and .* is packed"):
+        packing(other)
+    shutil.rmtree(other)
+    assert f"was measured of {other}, which is not here" in packing(other)
+    assert "was measured of" in packing("a\nb" * 5000)
 
 
 EVIL = ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "pictures/../../evil.png", "C:\\evil.txt", "x.pkl"]

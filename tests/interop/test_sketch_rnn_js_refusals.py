@@ -9,7 +9,7 @@ import pytest
 import sketch_rnn_files as files
 
 from magenta_lite.errors import UserError
-from magenta_lite.interop import sketch_rnn_js
+from magenta_lite.interop import imported, provenance, sketch_rnn_js
 from magenta_lite.models.sketch_rnn import Codec
 from magenta_lite.sampler import Sampler
 
@@ -134,6 +134,64 @@ def test_modes_by_name_and_number(tmp_path):
         for mode in modes:
             found = sketch_rnn_js.read(files.written(tmp_path, conditional, mode=mode))
             assert found.model["conditional"] is conditional
+
+
+QUICKDRAW = {"builder": "quickdraw", "licence": "CC BY 4.0"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept"),
+    [
+        ({}, {"data": "QuickDraw", "licence": "CC BY 4.0", "assumed": True, "units_of": QUICKDRAW}),
+        ({"licence": "CC BY 4.0"}, {"data": "QuickDraw", "licence": "CC BY 4.0", "units_of": QUICKDRAW}),
+        ({"data": "QuickDraw: ants"}, {"data": "QuickDraw: ants", "licence": "CC BY 4.0", "units_of": QUICKDRAW}),
+        ({"licence": "GPL-3.0"}, {"licence": "GPL-3.0"}),
+        ({"data": "my ants"}, {"data": "my ants", "licence": "unknown"}),
+        ({"data": "my ants", "licence": "MIT"}, {"data": "my ants", "licence": "MIT"}),
+    ],
+)
+def test_what_a_file_does_not_say_is_told_or_assumed(flags, kept, tmp_path):
+    source = sketch_rnn_js.read(files.written(tmp_path, False), **flags).source
+    told = {name: source[name] for name in ("data", "licence", "assumed", "units_of") if name in source}
+    assert told == kept
+
+
+def test_what_is_assumed_stays_so_on_the_way_out_and_in(tmp_path):
+    found = sketch_rnn_js.read(files.written(tmp_path, False))
+    imported.write(found, tmp_path / "run")
+    assert provenance.licence(tmp_path / "run") == "CC BY 4.0 (assumed)"
+    sketch_rnn_js.export(Sampler(tmp_path / "run"), tmp_path / "out.json")
+    imported.write(sketch_rnn_js.read(tmp_path / "out.json"), tmp_path / "again")
+    assert provenance.licence(tmp_path / "again") == "CC BY 4.0 (assumed)"
+    assert sketch_rnn_js.read(tmp_path / "out.json", licence="CC BY-NC 4.0").source["licence"] == "CC BY-NC 4.0"
+    (tmp_path / "run" / "source.json").write_text('{"builder": "own_drawings", "licence": "GPL-3.0"}')
+    sketch_rnn_js.export(Sampler(tmp_path / "run"), tmp_path / "mine.json")
+    assert sketch_rnn_js.read(tmp_path / "mine.json", licence="GPL-3.0").source["licence"] == "GPL-3.0"
+    with pytest.raises(UserError, match=r"--licence=MIT: .* says GPL-3\.0: leave the flag out"):
+        sketch_rnn_js.read(tmp_path / "mine.json", licence="MIT")
+
+
+def test_a_strangers_source_makes_sound_json(tmp_path):
+    run = files.workdir(tmp_path / "run", {}, conditional=False, decoder_size=6)
+    for number, (loss, kept) in enumerate(
+        ((float("nan"), False), (10**400, False), ("x", False), (True, False), (0.5, True))
+    ):
+        origin = {"file": "x", "name": ["evil"], "r_loss": loss, "kl_loss": loss, "units_of": [float("inf")]}
+        (run / "source.json").write_text(json.dumps({"imported": origin}))
+        sketch_rnn_js.export(Sampler(run), tmp_path / f"{number}.json")
+        info = json.loads((tmp_path / f"{number}.json").read_text(), parse_constant=pytest.fail)[0]
+        assert info["name"] == "ant" and (info.get("r_loss") == info.get("kl_loss") == 0.5) is kept
+        assert kept or "r_loss" not in info
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite(value, tmp_path):
+    player = Sampler(files.workdir(tmp_path / "run", {}, conditional=False, decoder_size=6))
+    player.model.output.bias[...] = player.model.output.bias[...].at[0].set(value)
+    for clip in (False, True):
+        with pytest.raises(UserError, match="1 variables hold numbers that are not finite"):
+            sketch_rnn_js.export(player, tmp_path / "out.json", clip=clip)
+    assert not (tmp_path / "out.json").exists()
 
 
 @pytest.fixture(scope="module")
