@@ -23,6 +23,9 @@ MOST_REWINDS = 64
 LARGEST_MAG = 1 << 31
 """Bytes; no protocol buffer is larger."""
 
+_MOST_FIELDS = 1000
+"""Of a .mag, outside of its checkpoint: it has about eight."""
+
 
 class Files:
     """Files by name, each opened once and read piece by piece."""
@@ -87,21 +90,27 @@ def generator(content: bytes) -> tuple[Files, str, str]:
     """
     checkpoints: list[memoryview] = []
     id_ = description = ""
-    for number, value in wire.fields(content):
+    budget = wire.Budget(_MOST_FIELDS)
+
+    def first(value: wire.Value, otherwise: str) -> str:
+        """The text of the first field 1 within."""
+        within = wire.fields(wire.message(value), budget)
+        return next((wire.text(one) for field, one in within if field == 1), otherwise)
+
+    for number, value in wire.fields(content, budget):
         if number == 1:
-            id_ = next((wire.text(one) for field, one in wire.fields(wire.message(value)) if field == 1), id_)
+            id_ = first(value, id_)
         elif number == 2:
+            if len(checkpoints) == 2:
+                raise Damaged("it holds more than two checkpoint files; one was expected")
             checkpoints.append(wire.message(value))
         elif number == 4:
-            texts = [wire.text(one) for field, one in wire.fields(wire.message(value)) if field == 1]
-            description = texts[0] if texts else ""
+            description = first(value, "")
         elif number != 3:
             raise Damaged(f"a field {number}, which no bundle of a generator has")
     if not checkpoints:
         raise Damaged("it holds no checkpoint")
     names = ["checkpoint"] if len(checkpoints) == 1 else ["checkpoint.index", "checkpoint.data-00000-of-00001"]
-    if len(checkpoints) > 2:
-        raise Damaged(f"it holds {len(checkpoints)} checkpoint files; one was expected")
     return of_memory(dict(zip(names, checkpoints, strict=True))), id_, description
 
 

@@ -5,6 +5,7 @@ held against the file before anything of that size is made, and every checksum i
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -15,7 +16,11 @@ from numpy.typing import NDArray
 from magenta_lite.interop import checksum, table, wire
 from magenta_lite.interop.wire import Damaged
 
-MOST_VARIABLES = 100_000
+MOST_VARIABLES = 50_000
+MOST_FIELDS = 20 * MOST_VARIABLES
+"""Of all messages of a file together: a variable takes a dozen."""
+
+_MOST_DIMENSIONS = 8
 
 _KINDS = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "uint16", 19: "float16"}
 _OTHERS = {4: "uint8", 5: "int16", 6: "int8", 7: "string", 8: "complex64", 10: "bool", 20: "resource", 21: "variant"}
@@ -79,18 +84,24 @@ def opened(files: Files, name: str) -> Checkpoint:
     if first is None or first[0] != b"":
         raise Damaged("a table, but not of a checkpoint: it does not begin with a header")
     # Both begin with field 1: of a V2 header the number of shards, of V1 the list of what there is.
-    header = list(wire.fields(first[1]))
-    if any(number == 1 and not isinstance(value, int) for number, value in header):
-        return _v1(files, name, first[1])
-    if not any(number == 1 for number, _ in header):
+    header: dict[int, wire.Value] = {}
+    budget = wire.Budget(MOST_FIELDS)
+    for number, value in wire.fields(first[1], budget):
+        if number == 1 and not isinstance(value, int):
+            return _v1(files, name, first[1], budget)
+        if number in (1, 2):
+            header[number] = value
+    if 1 not in header:
         raise Damaged("a table, but not of a checkpoint: its header names no shards and no variables")
-    return _v2(files, name, header, rows)
+    return _v2(files, name, header, rows, budget)
 
 
 def _rows(files: Files, name: str) -> Iterator[tuple[bytes, memoryview]]:
     """The table's rows; their keys must ascend."""
     before: bytes | None = None
+    budget = wire.Budget(MOST_FIELDS)
     for key, value in table.entries(lambda offset, size: files.read(name, offset, size), files.sizes[name]):
+        budget.take()
         if before is not None and key <= before:
             raise Damaged("a table whose names do not ascend")
         before = key
@@ -98,11 +109,14 @@ def _rows(files: Files, name: str) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _v2(
-    files: Files, name: str, header: list[tuple[int, wire.Value]], rows: Iterator[tuple[bytes, memoryview]]
+    files: Files,
+    name: str,
+    header: dict[int, wire.Value],
+    rows: Iterator[tuple[bytes, memoryview]],
+    budget: wire.Budget,
 ) -> Checkpoint:
-    told = dict(header)
-    shards = wire.whole(told[1])
-    if told.get(2, 0) != 0:
+    shards = wire.whole(header[1])
+    if header.get(2, 0) != 0:
         raise Damaged("its numbers are big-endian, which only machines of another kind have written")
     if not name.endswith(".index"):
         raise Damaged("an index, but its name does not end with .index, so its data cannot be found")
@@ -113,7 +127,7 @@ def _v2(
             raise Damaged(f"more than {MOST_VARIABLES:,} variables")
         if key[:1] == b"\0":  # a part of a variable, under a coded name
             continue
-        variables[wire.text(memoryview(key))] = _entry(value)
+        variables[wire.text(memoryview(key))] = _entry(value, budget)
     of_shard: dict[int, int] = {}
     for variable in variables.values():
         of_shard[variable.shard] = of_shard.get(variable.shard, 0) + variable.size
@@ -129,6 +143,7 @@ def _v2(
         if total > files.sizes[path(shard)]:
             there = files.sizes[path(shard)]
             raise Damaged(f"{path(shard)} is cut short: it has {there:,} bytes, and the index speaks of {total:,}")
+    _apart(variables)
 
     def read(names: Iterable[str]) -> dict[str, NDArray]:
         ordered = sorted(names, key=lambda one: (variables[one].shard, variables[one].offset))
@@ -137,16 +152,24 @@ def _v2(
     return Checkpoint(2, variables, read)
 
 
-def _entry(message: memoryview) -> Variable:
+def _apart(variables: dict[str, Variable]) -> None:
+    """Raises Damaged where two variables have bytes in common."""
+    ordered = sorted((one.shard, one.offset, one.size, name) for name, one in variables.items() if one.size)
+    for (shard, offset, size, name), following in itertools.pairwise(ordered):
+        if (shard, offset + size) > following[:2]:
+            raise Damaged(f"the variables {name} and {following[3]} share bytes")
+
+
+def _entry(message: memoryview, budget: wire.Budget) -> Variable:
     told: dict[str, int] = {}
     shape: tuple[int, ...] = ()
     parted = False
     names = {1: "kind", 3: "shard", 4: "offset", 5: "size"}
-    for number, value in wire.fields(message):
+    for number, value in wire.fields(message, budget):
         if number in names:
             told[names[number]] = wire.whole(value)
         elif number == 2:
-            shape = _shape(wire.message(value))
+            shape = _shape(wire.message(value), budget)
         elif number == 6:
             told["crc"] = wire.fixed32(value)
         elif number == 7:
@@ -154,17 +177,19 @@ def _entry(message: memoryview) -> Variable:
     return Variable(**{"kind": 0, **told}, shape=shape, parted=parted)
 
 
-def _shape(message: memoryview) -> tuple[int, ...]:
+def _shape(message: memoryview, budget: wire.Budget) -> tuple[int, ...]:
     """Of a TensorShapeProto."""
-    dims = []
-    for number, value in wire.fields(message):
+    dims: list[int] = []
+    for number, value in wire.fields(message, budget):
         if number == 2:
-            sizes = [wire.whole(size) for field, size in wire.fields(wire.message(value)) if field == 1]
-            dims.append(sizes[-1] if sizes else 0)
+            if len(dims) == _MOST_DIMENSIONS:
+                raise Damaged(f"a variable of more than {_MOST_DIMENSIONS} dimensions")
+            dims.append(0)
+            for field, size in wire.fields(wire.message(value), budget):
+                if field == 1:
+                    dims[-1] = wire.whole(size)
         elif number == 3 and value:
             raise Damaged("a variable of unknown shape")
-    if len(dims) > 8:
-        raise Damaged(f"a variable of {len(dims)} dimensions")
     return tuple(dims)
 
 
@@ -199,26 +224,26 @@ def _converted(values: NDArray, variable: Variable) -> NDArray:
         return values.astype(kind).reshape(variable.shape)
 
 
-def _v1(files: Files, name: str, first: memoryview) -> Checkpoint:
+def _v1(files: Files, name: str, first: memoryview, budget: wire.Budget) -> Checkpoint:
     variables: dict[str, Variable] = {}
-    metas = [wire.message(value) for number, value in wire.fields(first) if number == 1]
-    for meta in metas:
-        for number, value in wire.fields(meta):
+    for field, meta in wire.fields(first, budget):
+        for number, value in wire.fields(wire.message(meta), budget) if field == 1 else ():
             if number == 1:
                 if len(variables) == MOST_VARIABLES:
                     raise Damaged(f"more than {MOST_VARIABLES:,} variables")
-                one, variable = _meta(wire.message(value))
+                one, variable = _meta(wire.message(value), budget)
                 variables[one] = variable
 
     def read(names: Iterable[str]) -> dict[str, NDArray]:
         wanted = set(names)
         found: dict[str, NDArray] = {}
+        budget = wire.Budget(MOST_FIELDS)
         for key, value in _rows(files, name):
             if key == b"":
                 continue
-            for number, data in wire.fields(value):
+            for number, data in wire.fields(value, budget):
                 if number == 2:
-                    one, values = _slice(wire.message(data), wanted, variables)
+                    one, values = _slice(wire.message(data), wanted, variables, budget)
                     if values is not None:
                         found[one] = values
         for one in wanted - found.keys():
@@ -228,33 +253,35 @@ def _v1(files: Files, name: str, first: memoryview) -> Checkpoint:
     return Checkpoint(1, variables, read)
 
 
-def _meta(message: memoryview) -> tuple[str, Variable]:
+def _meta(message: memoryview, budget: wire.Budget) -> tuple[str, Variable]:
     """Of a SavedSliceMeta."""
     shape: tuple[int, ...] = ()
     name, kind, parts, explicit = "", 0, 0, False
-    for number, value in wire.fields(message):
+    for number, value in wire.fields(message, budget):
         if number == 1:
             name = wire.text(value)
         elif number == 2:
-            shape = _shape(wire.message(value))
+            shape = _shape(wire.message(value), budget)
         elif number == 3:
             kind = wire.whole(value)
         elif number == 4:
             parts += 1
-            explicit |= _explicit(wire.message(value))
+            explicit |= _explicit(wire.message(value), budget)
     return name, Variable(kind, shape, parted=parts > 1 or explicit)
 
 
-def _explicit(slice_: memoryview) -> bool:
+def _explicit(slice_: memoryview, budget: wire.Budget) -> bool:
     """Whether a TensorSliceProto leaves anything out: an extent that is all of a dimension has no length."""
-    extents = [wire.message(value) for number, value in wire.fields(slice_) if number == 1]
-    return any(number == 2 for extent in extents for number, _ in wire.fields(extent))
+    extents = (wire.message(value) for number, value in wire.fields(slice_, budget) if number == 1)
+    return any(number == 2 for extent in extents for number, _ in wire.fields(extent, budget))
 
 
-def _slice(message: memoryview, wanted: set[str], variables: dict[str, Variable]) -> tuple[str, NDArray | None]:
+def _slice(
+    message: memoryview, wanted: set[str], variables: dict[str, Variable], budget: wire.Budget
+) -> tuple[str, NDArray | None]:
     """Name and numbers of a SavedSlice, if it is wanted."""
     name, data = "", memoryview(b"")
-    for number, value in wire.fields(message):
+    for number, value in wire.fields(message, budget):
         if number == 1:
             name = wire.text(value)
         elif number == 3:
@@ -263,27 +290,29 @@ def _slice(message: memoryview, wanted: set[str], variables: dict[str, Variable]
         return name, None
     variable = variables[name]
     _readable(name, variable)
-    values, count = _values(data, variable.kind), math.prod(variable.shape)
+    count = math.prod(variable.shape)
+    values = _values(data, variable.kind, count, budget)
     if len(values) != count:
         raise Damaged(f"the variable {name} of shape {variable.shape} has {len(values):,} numbers")
     return name, _converted(values, variable)
 
 
-def _values(tensor: memoryview, kind: int) -> NDArray:
-    """The numbers of a TensorProto: as raw bytes, packed, or one by one."""
+def _values(tensor: memoryview, kind: int, count: int, budget: wire.Budget) -> NDArray:
+    """The numbers of a TensorProto, of which `count` are expected: as raw bytes, packed, or one by one."""
     dtype = np.dtype(_KINDS[kind])
-    parts: list[bytes] = []
-    for number, value in wire.fields(tensor):
+    content = bytearray()
+    for number, value in wire.fields(tensor, budget):
         if number == 4 or (number == _VALUES[kind] and kind in (1, 2) and not isinstance(value, int)):
-            parts.append(bytes(wire.message(value)))
-    if parts:
-        content = b"".join(parts)
+            content += wire.message(value)
+            if len(content) > count * dtype.itemsize:
+                raise Damaged(f"{len(content):,} bytes or more, where {count * dtype.itemsize:,} were expected")
+    if content:
         if len(content) % dtype.itemsize:
             raise Damaged(f"{len(content):,} bytes are no numbers of {dtype.itemsize} bytes")
         return np.frombuffer(content, dtype.newbyteorder("<"))
     if kind in (1, 2):
         return np.empty(0, dtype)
-    listed = np.array(wire.numbers(tensor, _VALUES[kind]), np.uint64)
+    listed = np.frombuffer(wire.numbers(tensor, _VALUES[kind], count, budget), np.uint64)
     if kind in (14, 19):
         return (listed & 0xFFFF).astype("<u2").view(dtype)
     return listed.view(np.int64)

@@ -32,12 +32,12 @@ def entries(read: Read, size: int) -> Iterator[tuple[bytes, memoryview]]:
     meta, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
     _block(read, size, meta)  # which is always empty, but may have been changed
-    behind = -1
+    behind = 0
     for _, value in _items(_block(read, size, index)):
         place, _ = _handle(value, 0)
-        if place[0] <= behind:  # in the file's order: else a small file could hold one block a million times
+        if place[0] < behind:  # in the file's order: else a small file could hold one block a million times
             raise Damaged("blocks that are not one behind the other")
-        behind = place[0]
+        behind = place[0] + place[1] + _TRAILER
         yield from _items(_block(read, size, place))
 
 

@@ -1,5 +1,6 @@
 """Protocol buffers as they lie in a file: numbered fields, without the classes that somebody would have to generate."""
 
+import array
 import struct
 from collections.abc import Iterator
 
@@ -8,6 +9,19 @@ Value = int | memoryview
 
 class Damaged(ValueError):
     """Bytes that are not what they should be; says what is wrong, without the file's name."""
+
+
+class Budget:
+    """How many fields may still be read. A file of 0.4 MB unpacks to millions of empty ones, and each takes time."""
+
+    def __init__(self, most: int):
+        self._most = self._left = most
+
+    def take(self, count: int = 1) -> None:
+        """Raises Damaged where these are too many."""
+        self._left -= count
+        if self._left < 0:
+            raise Damaged(f"it holds more than {self._most:,} fields, as no model does")
 
 
 def varint(content: bytes | memoryview, at: int) -> tuple[int, int]:
@@ -29,14 +43,15 @@ def varint(content: bytes | memoryview, at: int) -> tuple[int, int]:
     raise Damaged("a number of more than 64 bits")
 
 
-def fields(message: bytes | memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field: whole numbers as such, all else as bytes.
+def fields(message: bytes | memoryview, budget: Budget) -> Iterator[tuple[int, Value]]:
+    """Number and value of each field: whole numbers as such, all else as bytes. Each is taken from the budget.
 
     Raises:
-      Damaged: the message is cut short, or none.
+      Damaged: the message is cut short, or none, or holds too many fields.
     """
     view, at = memoryview(message), 0
     while at < len(view):
+        budget.take()
         tag, at = varint(view, at)
         number, kind = tag >> 3, tag & 7
         if kind == 0:
@@ -55,20 +70,29 @@ def fields(message: bytes | memoryview) -> Iterator[tuple[int, Value]]:
         at += size
 
 
-def numbers(message: bytes | memoryview, number: int) -> list[int]:
-    """All whole numbers of one field, packed or one by one; those of four bytes, too."""
-    found: list[int] = []
-    for one, value in fields(message):
+def numbers(message: bytes | memoryview, number: int, most: int, budget: Budget) -> "array.array[int]":
+    """The whole numbers of one field, packed or one by one, of eight bytes each; each is taken from the budget.
+
+    Raises:
+      Damaged: there are more than `most`, or than the budget allows.
+    """
+    found = array.array("Q")
+    for one, value in fields(message, budget):
         if one != number:
             continue
-        if isinstance(value, int):
-            found.append(value)
-        else:
-            at = 0
-            while at < len(value):
-                whole, at = varint(value, at)
-                found.append(whole)
+        for whole in [value] if isinstance(value, int) else _packed(value):
+            if len(found) == most:
+                raise Damaged(f"more numbers than the {most:,} that were expected")
+            budget.take()
+            found.append(whole)
     return found
+
+
+def _packed(content: memoryview) -> Iterator[int]:
+    at = 0
+    while at < len(content):
+        whole, at = varint(content, at)
+        yield whole
 
 
 def fixed32(value: Value) -> int:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import tarfile
 import zipfile
 from pathlib import Path
@@ -165,8 +166,8 @@ def test_a_missing_shard_is_named():
         bundle.opened(archives.of_memory(made), "m.index")
 
 
-def entry(kind=1, shape=(2, 3), size=24, **more):
-    message = files.field(1, kind) + files.field(2, files.shape(np.empty(shape)))
+def entry(kind=1, shape=(2, 3), size=24, offset=400, **more):
+    message = files.field(1, kind) + files.field(2, files.shape(np.empty(shape))) + files.field(4, offset)
     return message + files.field(5, size) + b"".join(files.field(number, value) for number, value in more.values())
 
 
@@ -198,6 +199,91 @@ def test_many_variables_cannot_share_the_same_bytes():
     more = [(f"b{number}".encode(), entry(shape=(1000,), size=4000)) for number in range(50)]
     with pytest.raises(Damaged, match="cut short: it has 4,000 bytes, and the index speaks of 204,000"):
         bundle.opened(archives.of_memory(files.bundle("m", {"a": data}, more=more)), "m.index")
+
+
+@pytest.mark.parametrize(("offset", "shared"), [(0, True), (376, True), (399, True), (400, False)])
+def test_two_variables_do_not_share_a_byte(offset, shared):
+    made = files.bundle("m", {"a": np.ones(100, np.float32)}, more=[(b"b", entry(offset=offset))])
+    made["m.data-00000-of-00001"] += bytes(100)
+    with pytest.raises(
+        Damaged, match="the variables (a and b|b and a) share bytes" if shared else "checksum of the variable b"
+    ):
+        bundle.opened(archives.of_memory(made), "m.index").read(["b"])
+
+
+def test_blocks_that_overlap_are_refused():
+    """Else a small file could have the same megabytes read again and again."""
+    empty = struct.pack("<II", 0, 1)  # the end of a block
+
+    def item(key, value):
+        return files.varint(0) + files.varint(len(key)) + files.varint(len(value)) + key + value
+
+    def block(content):
+        return content + b"\0" + struct.pack("<I", files.masked(content + b"\0"))
+
+    data, meta = block(item(b"", bytes(99)) + empty), block(empty)
+    index = item(b"a", files.varint(0) + files.varint(len(data) - 5))
+    index += item(b"b", files.varint(1) + files.varint(20)) + empty
+    handles = [len(data), len(empty), len(data) + len(meta), len(index)]
+    content = data + meta + block(index) + b"".join(map(files.varint, handles)).ljust(40, b"\0") + table.MAGIC
+    with pytest.raises(Damaged, match="not one behind the other"):
+        list(table.entries(lambda offset, size: content[offset : offset + size], len(content)))
+
+
+def tensor_of(content, kind=9, shape=()):
+    """A V1 checkpoint of one variable, whose TensorProto is given."""
+    meta = files.field(1, b"a") + files.field(2, files.shape(np.empty(shape))) + files.field(3, kind)
+    saved = files.field(1, b"a") + files.field(3, content)
+    return files.table([(b"", files.field(1, files.field(1, meta))), (b"\0a", files.field(2, saved))])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (files.field(10, bytes(2)), 9),
+        (files.field(10, 1) * 2, 9),
+        (files.field(10, b"\1" * 200_000 + b"\xff"), 9),  # which would end in the midst of a number
+        (files.field(13, bytes(2)), 19),
+        (files.field(5, bytes(4)) * 2, 1),
+        (files.field(4, bytes(8)), 1),
+    ],
+)
+def test_more_numbers_than_the_shape_says_are_read_no_further(content, kind):
+    found = bundle.opened(archives.of_memory({"x": tensor_of(content, kind)}), "x")
+    with pytest.raises(Damaged, match="expected"):
+        found.read(["a"])
+
+
+def test_many_fields_are_refused_at_every_level(monkeypatch):
+    monkeypatch.setattr(bundle, "MOST_FIELDS", 100)
+    named = files.field(1, b"a") + files.field(3, 1)
+    levels = [
+        b"\x0a\0" * 101,
+        files.field(1, b"\x12\0" * 101),
+        files.field(1, files.field(1, b"\x22\0" * 101)),
+        files.field(1, files.field(1, named + files.field(2, files.field(2, b"\x08\0" * 101)))),
+        files.field(1, files.field(1, named + files.field(4, b"\x0a\0" * 101))),
+        files.field(1, files.field(1, named + b"\x22\0" * 40) * 3),
+    ]
+    for header in levels:
+        with pytest.raises(Damaged, match="more than 100 fields, as no model does"):
+            bundle.opened(archives.of_memory({"x": files.table([(b"", header)])}), "x")
+    for value in (b"\x3a\0" * 101, files.field(2, b"\x1a\0" * 101), files.field(2, files.field(2, b"\x10\0" * 101))):
+        with pytest.raises(Damaged, match="more than 100 fields"):
+            made = files.table([(b"", b"\x08\1"), (b"a", value)])
+            bundle.opened(archives.of_memory({"m.index": made}), "m.index")
+    for content in (b"\x22\0" * 101, b"\x52\0" * 101):
+        with pytest.raises(Damaged, match="more than 100 fields"):
+            bundle.opened(archives.of_memory({"x": tensor_of(content)}), "x").read(["a"])
+    rows = [(b"", b"\x08\1"), *((b"\0%03d" % number, b"") for number in range(101))]
+    with pytest.raises(Damaged, match="more than 100 fields"):
+        bundle.opened(archives.of_memory({"m.index": files.table(rows)}), "m.index")
+
+
+def test_a_shape_of_nine_sizes_is_refused():
+    header = files.field(1, files.field(1, files.field(1, b"a") + files.field(2, files.shape(np.empty((1,) * 9)))))
+    with pytest.raises(Damaged, match="more than 8 dimensions"):
+        bundle.opened(archives.of_memory({"x": files.table([(b"", header)])}), "x")
 
 
 def test_long_and_repeated_names_are_refused():
@@ -278,12 +364,17 @@ def test_a_bundle_of_a_generator():
     same(bundle.opened(found, "checkpoint").read(["a"]), {"a": np.ones(3)})
     with pytest.raises(Damaged, match="no checkpoint"):
         archives.generator(b"")
+    with pytest.raises(Damaged, match="more than two checkpoint files"):
+        archives.generator(b"\x12\0" * 3 + b"\xff")  # what follows is not looked at
+    for content in (b"\x1a\0" * 1001, files.field(4, b"\x12\0" * 1001)):
+        with pytest.raises(Damaged, match="more than 1,000 fields"):
+            archives.generator(content)
 
 
 def test_messages_that_end_early_are_refused():
     for content in (b"\x08", b"\x08\x80", b"\x08" + b"\xff" * 10, b"\x0a\x05abc", b"\x0d\0\0", b"\x02\0"):
         with pytest.raises(Damaged):
-            list(wire.fields(content))
+            list(wire.fields(content, wire.Budget(100)))
 
 
 def test_a_file_of_version_1_that_tensorflow_wrote():
