@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from magenta_lite.errors import UserError, nearest
-from magenta_lite.interop import tfjs_weights
+from magenta_lite.errors import UserError, nearest, plain
+from magenta_lite.interop import provenance, tfjs_weights
 from magenta_lite.interop.imported import Imported
 from magenta_lite.models.music_vae import Codec, Model, original
 from magenta_lite.models.music_vae.codec import HITS
@@ -38,7 +38,8 @@ CHORDS = "TriadChordEncoder"
 
 STEPS_PER_QUARTER = 4
 OURS = "magenta_lite"
-"""Where config.json keeps what the client does not ask for: bars, steps of a bar, what the encoder is given."""
+"""Where config.json keeps what the client does not ask for: bars, steps of a bar, what the encoder is given, the step,
+what the model was trained on, and the licence of that data."""
 
 _PIANO = {"minPitch": melodies.MIN_PITCH, "maxPitch": melodies.MAX_PITCH}
 
@@ -74,7 +75,8 @@ def read(
         raise UserError(f"{path}: config.json and the weights do not agree about extraControls")
     if ("hierarchical" in (model["encoder"], model["decoder"])) != ("levels" in facts):
         raise UserError(f"{path}: config.json and the weights do not agree about numSegments, the parts of a hierarchy")
-    source = {"file": str(path), "format": "magenta.js", "name": path.resolve().name}
+    name = path.resolve().name
+    source = {"file": name, "format": "magenta.js", "name": name} | _origin(spec)
     return Imported("music_vae", codec, model, weights, source)
 
 
@@ -87,7 +89,6 @@ def export(player: Sampler, out: Path, *, bytes: int = 2, sample_only: bool = Fa
     Raises:
       UserError: the client cannot hold the model, for a reason that is told.
     """
-    bytes = bytes or 4
     if bytes not in (1, 2, 4):
         raise UserError(f"--bytes={bytes}: expected 1, 2 or 4")
     if player.config.family != "music_vae":
@@ -136,6 +137,7 @@ def _spec(player: Sampler, codec: Codec, model: Model, sample_only: bool) -> dic
         spec["extraControls"] = [{"name": "hits", "depth": len(grooves.INSTRUMENTS)}]
     own: dict[str, Any] = {"bars": codec.bars, "steps_per_bar": codec.steps_per_bar, "step": player.step}
     own["sample_only"] = sample_only
+    own |= {"data": provenance.trained_on(player.workdir), "licence": provenance.licence(player.workdir)}
     if codec.kind == "groove":
         own["groove_input"] = codec.groove_input
     return spec | {OURS: own}
@@ -188,6 +190,21 @@ def _without_encoder(weights: dict[str, NDArray[np.float32]], hierarchical: bool
             kept |= {f"{cell}/kernel": np.zeros((1, 4), np.float32), f"{cell}/bias": np.zeros(4, np.float32)}
     none = {"encoder/mu/kernel": np.zeros((1, latent), np.float32), "encoder/mu/bias": np.zeros(latent, np.float32)}
     return kept | none
+
+
+def _origin(spec: dict[str, Any]) -> dict[str, Any]:
+    """What a folder of ours tells of the model's training; of others nothing is known."""
+    own: Any = spec.get(OURS)
+    own = own if isinstance(own, dict) else {}
+    found: dict[str, Any] = {}
+    step = own.get("step")
+    if type(step) is int and 0 <= step < 2**31:
+        found["steps"] = step
+    if isinstance(data := own.get("data"), str):
+        found["data"] = plain(data)[:1000]
+    if "licence" in own:
+        found["licence"] = provenance.kept(own["licence"])
+    return found
 
 
 def _facts(path: Path, spec: dict[str, Any], steps_per_bar: int | None, groove_input: str | None) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def seeds(tmp_path_factory):
         model = outline(Codec(**codec), SMALL | options)
         original.load(model, {one.name: rng.normal(size=one.shape) for one in variables(model)})
         family = types.SimpleNamespace(family="music_vae")
-        player = types.SimpleNamespace(model=model, codec=model.codec, config=family, step=1)
         folder = tmp_path_factory.mktemp("seeds") / name
+        player = types.SimpleNamespace(model=model, codec=model.codec, config=family, step=1, workdir=folder.parent)
         magenta_js.export(player, folder, bytes=2)
         folders[name] = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     return folders

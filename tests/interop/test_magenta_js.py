@@ -3,6 +3,7 @@
 import functools
 import json
 import types
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ CHORDS = ["C", "Am", "F", "G7"]
 def player(model):
     """What an exporter is given."""
     config = types.SimpleNamespace(family="music_vae")
-    return types.SimpleNamespace(model=model, codec=model.codec, config=config, step=12)
+    return types.SimpleNamespace(model=model, codec=model.codec, config=config, step=12, workdir=Path("of nobody"))
 
 
 def outline(codec, options):
