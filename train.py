@@ -55,6 +55,8 @@ def _train(config: configs.ConfigDict, workdir: Path, init_from: str | None, at_
     options.check_names("config.optimizer", fields, make_optimizer)
     options.check_types("config.optimizer", fields, make_optimizer)
     optimizer = make_optimizer(**fields)
+    if init_from and hosts.first() and not (workdir / "config.json").exists():
+        workdirs.need_alike(Path(init_from), config)
     data = pipeline.PreparedData(config.data.dir, config.data.build)
     codec, held = workdirs.prepare(workdir, config, data) if hosts.first() else (None, None)
     if held:

@@ -190,7 +190,9 @@ def restore_parameters(workdir: Path, which: str, model: nnx.Module) -> int:
     folder = Path(workdir).absolute() / ("best" if which == "best" else "checkpoints")
     steps = _steps(folder)
     if not steps:
-        raise UserError(f"no {which} checkpoint in {folder}: train first, or give another --checkpoint")
+        best = _steps(Path(workdir).absolute() / "best") if folder.name != "best" else []
+        there = f"there is best, of step {best[-1]}" if best else "train first, or give another --checkpoint"
+        raise UserError(f"no {which} checkpoint in {folder}: {there}")
     step = steps[-1] if which in ("best", "last") else int(which)
     if step not in steps:
         raise UserError(f"--checkpoint={which}: {folder} has the steps {', '.join(map(str, steps))}")

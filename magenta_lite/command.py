@@ -100,7 +100,9 @@ def parse(argv: Sequence[str], *functions: Callable[..., Any]) -> dict[str, Any]
 def usage(*functions: Callable[..., Any]) -> str:
     """The docstrings of the functions and a line for each flag of them all, with its default."""
     # Of a partial, getdoc gives functools' own words.
-    lines = [f"{inspect.getdoc(getattr(function, 'func', function)) or ''}\n" for function in functions]
+    # What is behind "Raises:" is for programmers.
+    words = [inspect.getdoc(getattr(function, "func", function)) or "" for function in functions]
+    lines = [text.partition("\nRaises:\n")[0].rstrip() + "\n" for text in words if text]
     lines.append("flags:")
     for function in functions:
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():

@@ -35,6 +35,7 @@ class Sampler:
     """The model of a workdir at one checkpoint.
 
     has_latent: whether posterior can be asked for. conditions: names of what the model was told in training ("label").
+    keeps_examples: whether the workdir has examples to start from; imports have none.
     """
 
     def __init__(self, workdir: Path, checkpoint: str = "best"):
@@ -47,6 +48,7 @@ class Sampler:
         self.step = restore_parameters(self.workdir, checkpoint, self.model)
         self.has_latent: bool = self.model.has_latent
         self.conditions: tuple[str, ...] = self.model.conditions
+        self.keeps_examples = (self.workdir / "examples.npz").exists()
         graph, self._state = nnx.split(self.model)
         self._sample, self._posterior = _programs(graph)
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import jax
 import numpy as np
+from flax import nnx
 from ml_collections import ConfigDict
 
 from magenta_lite import config as configs
@@ -249,6 +250,29 @@ def told_of_beginning(other: Path, codec: Any) -> str:
     return compare(load_codec(other, configs.load(other / "config.json"))) if compare else ""
 
 
+def need_alike(other: Path, config: ConfigDict) -> None:
+    """Raises UserError where another workdir's parameters do not fit a config's model; names the flags that would."""
+    theirs = configs.load(other / "config.json")
+    if theirs.family != config.family:
+        raise UserError(f"--init_from={other} is of the family {theirs.family}, and --config of {config.family}")
+    codec, model = load_codec(other, theirs), theirs.model.to_dict()
+
+    def shapes(**changed: Any) -> Any:
+        made = ConfigDict({"family": config.family, "seed": 0, "model": config.model.to_dict() | changed})
+        return jax.tree.map(lambda leaf: leaf.shape, nnx.state(models.outline(made, codec), nnx.Param))
+
+    if shapes(**model) == (ours := shapes()):
+        return
+    flags = []
+    for name, value in model.items():
+        if name in config.model and value != config.model[name]:
+            with contextlib.suppress(UserError):
+                if shapes(**{name: value}) == ours:
+                    continue
+            flags.append(f"--config.model.{name}={tuple(value) if isinstance(value, list) else value}")
+    raise UserError(f"--init_from={other} has another model than --config: it takes {', '.join(flags)}")
+
+
 _CARRIED = ("builder", "labels", "digest", "licence", "counts", "imported", "begun_from")
 """Of source.json, what is told of a model that another one began from."""
 
@@ -276,6 +300,10 @@ def examples(workdir: Path) -> list[dict[str, Any]]:
         finite, or far more than it is large.
     """
     path, found = workdir / "examples.npz", dict[str, dict[str, Any]]()
+    if not path.exists():
+        made = next((made for made in ("imported", "unpacked") if made in _source(workdir)), None)
+        why = f"{workdir} was {made} without examples" if made else f"{path} is missing"
+        raise UserError(f"{why}: give --input or --data_dir")
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED:

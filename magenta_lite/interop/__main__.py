@@ -33,7 +33,7 @@ def import_(file: str, workdir: str) -> None:
     """Makes a workdir of a published model: sample.py, evaluate.py and train.py --init_from take it like any other.
 
     FILE        .gen.json and .vae.json of sketch-rnn-js; .tar, .tgz, .zip, .ckpt.index (or the name before it), .mag of
-                the TensorFlow code; a folder of magenta.js
+                the TensorFlow code; a folder of magenta.js; .safetensors of export
     --workdir   folder to make
     """
 
@@ -82,7 +82,7 @@ def _import(words: list[str]) -> None:
     file, words, help_asked = _file(words)
     if file is None:
         if help_asked:
-            print(usage(import_))
+            print(usage(functools.partial(import_, "")))
             return
         raise UserError("import what? python -m magenta_lite.interop import FILE --workdir=DIR")
     reader = formats.reader(Path(file))

@@ -143,7 +143,11 @@ def _chosen(path: Path, files: Files, wanted: str | None) -> str:
         return tables[0]
     if tables:
         raise UserError(f"{path} holds {len(tables)} checkpoints: give --checkpoint=NAME; {_some(tables)}")
-    raise Damaged(f"it holds no checkpoint ({_some(list(files.sizes))}); {EXPECTED}")
+    if generators := sorted(name for name in files.sizes if name.endswith((".gen.json", ".vae.json"))):
+        raise Damaged(f"it is a folder of sketch-rnn-js: give one of its files, such as {generators[0]}")
+    folders = sorted(one.name for one in path.iterdir() if one.is_dir()) if path.is_dir() else []
+    held = f"it has the folders {', '.join(folders[:4])}" if folders and not files.sizes else _some(list(files.sizes))
+    raise Damaged(f"it holds no checkpoint ({held}); {EXPECTED}")
 
 
 def _newest(files: Files, name: str) -> str | None:
@@ -161,7 +165,7 @@ def _newest(files: Files, name: str) -> str | None:
 def _some(names: list[str]) -> str:
     """A few of the names."""
     shown = ", ".join(name.removesuffix(".index") for name in sorted(names)[:4])
-    return f"there are {shown}{', ...' if len(names) > 4 else ''}" if names else "it is empty"
+    return f"it has {shown}{', ...' if len(names) > 4 else ''}" if names else "it is empty"
 
 
 def _imported(path: Path, files: Files, table: str, told: dict[str, Any], given: dict[str, Any]) -> Imported:

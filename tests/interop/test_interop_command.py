@@ -7,8 +7,11 @@ import sys
 import pytest
 from small_workdirs import interop, made, refused
 
-from magenta_lite import workdirs
+from configs import music_vae, sketch_rnn
+from magenta_lite import modes, workdirs
 from magenta_lite.errors import UserError
+from magenta_lite.models.sketch_rnn import modes as sketch_rnn_modes
+from magenta_lite.sampler import Sampler
 
 command = importlib.import_module("magenta_lite.interop.__main__")
 
@@ -106,6 +109,42 @@ def test_an_export_that_fails_leaves_nothing(run, workdir, tmp_path, monkeypatch
     (tmp_path / "deep" / "m" / "mine").touch()
     run(*words, "--overwrite")
     assert sorted(path.name for path in (tmp_path / "deep" / "m").iterdir()) == ["mine", "one"]
+
+
+def test_an_import_has_no_examples_and_says_so(run, workdir, tmp_path):
+    run("export", "--format=safetensors", f"--workdir={workdir}", f"--out={tmp_path / 'm.safetensors'}")
+    run("import", tmp_path / "m.safetensors", f"--workdir={tmp_path / 'again'}")
+    player = Sampler(tmp_path / "again")
+    with pytest.raises(UserError, match=r"again was imported without examples: give --input or --data_dir"):
+        modes.reconstruct(player, n=2)
+    (tmp_path / "gallery").mkdir()
+    sketch_rnn_modes.gallery(player, folder=tmp_path / "gallery", temperature=(0.5,))
+    page = (tmp_path / "gallery" / "gallery.html").read_text()
+    assert "Temperature" in page and "Reconstructions" not in page
+
+
+def test_folders_are_called_what_they_are(run, workdir, tmp_path):
+    with pytest.raises(UserError, match="is a workdir of this project already"):
+        run("import", workdir, f"--workdir={tmp_path / 'w'}")
+    (tmp_path / "many" / "site").mkdir(parents=True)
+    with pytest.raises(UserError, match="it has the folders site"):
+        run("import", tmp_path / "many", f"--workdir={tmp_path / 'w'}")
+    (tmp_path / "many" / "cat.gen.json").write_text("[]")
+    with pytest.raises(UserError, match=r"give one of its files, such as cat\.gen\.json"):
+        run("import", tmp_path / "many", f"--workdir={tmp_path / 'w'}")
+
+
+def test_another_model_cannot_be_begun_from_and_the_flags_are_named(workdir, toy):
+    config = sketch_rnn.get_config("tiny")
+    config.data.dir = str(toy)
+    with pytest.raises(UserError, match=r"has another model than --config: it takes --config\.model\.") as error:
+        workdirs.need_alike(workdir, config)
+    for word in str(error.value).partition("it takes ")[2].split(", "):
+        name, _, value = word.removeprefix("--config.model.").partition("=")
+        config.model[name] = type(config.model[name])(value)
+    workdirs.need_alike(workdir, config)
+    with pytest.raises(UserError, match="is of the family sketch_rnn, and --config of music_vae"):
+        workdirs.need_alike(workdir, music_vae.get_config("tiny"))
 
 
 def test_names_that_are_no_text_do_not_make_unreadable_workdirs(run, workdir, tmp_path, monkeypatch):

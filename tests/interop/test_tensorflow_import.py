@@ -298,10 +298,10 @@ def test_damaged_and_foreign_checkpoints_are_refused_in_a_line(refusal, tmp_path
     mag.write_bytes(files.mag(b"no table"))
     assert "are no table" in refusal(mag)
 
-    assert "it holds no checkpoint (there are readme)" in refusal(packed(tmp_path / "a.tar", {"readme": b"hello"}))
+    assert "it holds no checkpoint (it has readme)" in refusal(packed(tmp_path / "a.tar", {"readme": b"hello"}))
     assert "it holds no checkpoint (it is empty)" in refusal(files.write(tmp_path / "empty", {}))
     two = files.bundle("x", weights) | files.bundle("y", weights)
-    assert "holds 2 checkpoints: give --checkpoint=NAME; there are x, y" in refusal(packed(tmp_path / "a.tar", two))
+    assert "holds 2 checkpoints: give --checkpoint=NAME; it has x, y" in refusal(packed(tmp_path / "a.tar", two))
     assert "--checkpoint=z: 0 of" in refusal(tmp_path / "a.tar", "--checkpoint=z")
     (tmp_path / "cut.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:20_000])
     assert "cut.tar" in refusal(tmp_path / "cut.tar")

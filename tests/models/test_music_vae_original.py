@@ -99,7 +99,7 @@ def groove():
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({}, "how long its slices are: give bars"),
+        ({}, "how long its slices are: give --bars"),
         ({"config": "cat-drums_2bar_small"}, "config=cat-drums_2bar_small does not fit: .* kind melody"),
         ({"kind": "trio", "bars": 2}, "kind=trio does not fit"),
         ({"config": "cat-mel_3bar"}, "config=cat-mel_3bar is no config of the original: did you mean 'cat-mel_2bar'"),

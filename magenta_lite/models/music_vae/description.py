@@ -204,11 +204,11 @@ def _lengths(
     bars = bars or named
     if bars is None:
         raise UserError(
-            "its variables do not tell how long its slices are: give bars (2 for cat-mel_2bar_small), or config, the "
-            "name that it has in the original"
+            "its variables do not tell how long its slices are: give --bars=NUMBER, or --config=NAME, its name in the "
+            "original, such as cat-mel_2bar_small or flat-trio_16bar"
         )
     if levels is None and depth > 2:
-        raise UserError(f"it has {depth} levels, whose lengths its variables do not tell: give levels, longest first")
+        raise UserError(f"it has {depth} levels, whose lengths its variables do not tell: give --levels, longest first")
     if levels is not None and math.prod(levels) != bars * steps_per_bar:
         raise UserError(
             f"levels={','.join(map(str, levels))}: expected a product of {bars * steps_per_bar}, {bars} bars of "

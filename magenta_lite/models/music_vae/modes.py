@@ -313,17 +313,19 @@ def gallery(
 ) -> None:
     """One page to see and hear, gallery.html: new slices, reconstructions, and the way from one slice to another."""
     flags.check(**locals())
-    found = starting.start(sampler, 3, None, None, None, None, "test")
+    given = sampler.keeps_examples or "hits" in sampler.conditions
+    found = starting.start(sampler, 3, None, None, None, None, "test") if given else []
     make = Maker(sampler, seed, starting.tempo(found, qpm), chords)
-    told = make.told(3, [found[0][1]])
+    told = make.told(3, [encoded for _, encoded in found[:1]] or None)
     rows = [make.draw(3, None, told, t) for t in temperature]
     titles = [f"New slices, {title(t)}" for t in temperature]
     texts = {0: "Drawn from the prior, with the same noise at each temperature."}
     if "hits" in sampler.conditions:
         texts[0] += f" The hits are those of {found[0][0]['name']}."
-    texts[len(rows)] = "Slices that the model has never seen, read into one vector, and made again from it."
-    rows += make.reconstructions(found, temperature[:1], "mean")
-    titles += [f"Again: {example['name']}" for example, _ in found]
+    if found:
+        texts[len(rows)] = "Slices that the model has never seen, read into one vector, and made again from it."
+        rows += make.reconstructions(found, temperature[:1], "mean")
+        titles += [f"Again: {example['name']}" for example, _ in found]
     ways = {}
     if len(found) > 1:
         lines, wholes = make.way(found[:2], 2, 7, "slerp", temperature[0])

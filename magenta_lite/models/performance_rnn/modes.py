@@ -214,11 +214,12 @@ def gallery(sampler: Sampler, *, folder: Path, seed: int = 0, seconds: float = 2
     shown = [(t, _draw(sampler, 1, how, seed + 1, t, {}, None)[0]) for t in (0.7, 0.9, 1.1)]
     text = "The same noise at rising temperature."
     sections.append(Section("Temperature", text, pieces([one for _, one in shown], [_title(t) for t, _ in shown])))
-    ((example, encoded),) = sampler.starting_examples(input=None, items=[0], data_dir=None, split="test", count=1)
-    primer = _beginning(sampler, encoded, min(PRIMER, seconds))
-    drawn = _draw(sampler, 3, how, seed, 1.0, {}, [primer] * 3)
-    text = f"The shaded beginning is given: {example['name']}. The model goes on, three times."
-    sections.append(Section("Continuations", text, pieces(drawn, ["", "", ""], _seconds(sampler, primer))))
+    if sampler.keeps_examples:
+        ((example, encoded),) = sampler.starting_examples(input=None, items=[0], data_dir=None, split="test", count=1)
+        primer = _beginning(sampler, encoded, min(PRIMER, seconds))
+        drawn = _draw(sampler, 3, how, seed, 1.0, {}, [primer] * 3)
+        text = f"The shaded beginning is given: {example['name']}. The model goes on, three times."
+        sections.append(Section("Continuations", text, pieces(drawn, ["", "", ""], _seconds(sampler, primer))))
     if codec.controls:
         asked, words = _shown_controls(codec.controls)
         drawn = _draw(sampler, 2, how, seed, 1.0, codec.condition(**asked), None)

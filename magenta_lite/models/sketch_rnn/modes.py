@@ -24,7 +24,7 @@ def gallery(
     )
     text = "The same noise at rising temperature: careful at first, then bold, then wild."
     sections.append(_section("Temperature", text, sheet))
-    if sampler.has_latent:
+    if sampler.has_latent and sampler.keeps_examples:
         sheet = modes.reconstruct(sampler, n=10, temperature=(0.0, 0.2, 0.5), seed=seed)
         text = "Drawings the model has never seen, read into one vector, and drawn again from it."
         sections.append(_section("Reconstructions", text, sheet))
@@ -33,9 +33,10 @@ def gallery(
             text = "From the drawing on the left to the one on the right, in even steps through the latent space."
             text += " The class that the model is told changes half way." if labelled else ""
             sections.append(_section("Interpolation", text, sheet))
-    sheet = modes.continue_(sampler, n=9, items=[0], share=0.4, temperature=(0.4, 0.8), seed=seed)
-    text = "The coloured lines are given; the model finishes the drawing, nine times."
-    sections.append(_section("Endings of one beginning", text, sheet))
+    if sampler.keeps_examples:
+        sheet = modes.continue_(sampler, n=9, items=[0], share=0.4, temperature=(0.4, 0.8), seed=seed)
+        text = "The coloured lines are given; the model finishes the drawing, nine times."
+        sections.append(_section("Endings of one beginning", text, sheet))
     made = (
         f"{sampler.config.family} after {sampler.step:,} steps on {sampler.config.data.dir}, "
         f"{len(sampler.codec.labels)} classes: {', '.join(sampler.codec.labels[:20])}"
