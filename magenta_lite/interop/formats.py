@@ -1,5 +1,7 @@
 """What a stranger's file is, and who reads it."""
 
+import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,10 +31,16 @@ def reader(path: Path) -> Reader:
             from magenta_lite.interop import magenta_js
 
             return magenta_js.read
+        if (path / "config.json").exists() and not _holds_tables(path):
+            if (path / "codec.json").exists():
+                raise UserError(f"{path} is a workdir of this project already: {EXPECTED}")
+            raise UserError(f"{path} is a folder of magenta.js whose weights_manifest.json is missing: {EXPECTED}")
         return tensorflow_code.read
     if not path.exists():
         if path.with_name(path.name + ".index").exists():
             return tensorflow_code.read
+        if re.match(r"\w+:/", str(path)):
+            raise UserError(f"{path} is an address: download it first, and give the file")
         raise UserError(f"cannot read {path}: no such file")
     if tensorflow_code.SHARD.search(path.name) and path.with_name(tensorflow_code.index_of(path.name)).exists():
         return tensorflow_code.read
@@ -46,7 +54,7 @@ def reader(path: Path) -> Reader:
         from magenta_lite.interop import sketch_rnn_js
 
         return sketch_rnn_js.read
-    if path.suffix == ".safetensors":
+    if what == "a safetensors file" or path.suffix == ".safetensors":
         from magenta_lite.interop import safetensors_file
 
         return safetensors_file.read
@@ -59,3 +67,12 @@ def reader(path: Path) -> Reader:
         raise UserError(f"{path} is a part of a checkpoint, whose index is not beside it: {index} is missing")
     words = "a text file" if what == "text" else what
     raise UserError(f"{path} is {words}: {EXPECTED}")
+
+
+def _holds_tables(folder: Path) -> bool:
+    """Whether a checkpoint of TensorFlow, or what seems to be one, is in the folder."""
+    from magenta_lite.interop import kinds
+
+    with contextlib.suppress(OSError):  # which the reader tells
+        return any(one.is_file() and kinds.of(one) == "table" for one in sorted(folder.iterdir()))
+    return True

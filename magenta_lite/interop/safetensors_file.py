@@ -74,8 +74,13 @@ def write(path: Path, tensors: Mapping[str, Any], texts: Mapping[str, str]) -> N
     """Writes arrays, of any device, as float32 in the order of their names.
 
     Raises:
-      UserError: the file cannot be written.
+      UserError: a number is not finite, which `read` would refuse, or the file cannot be written.
     """
+    for name in tensors:
+        value = np.asarray(tensors[name])
+        # Extremes instead of a mask, which would take memory; NaN is one, too.
+        if not np.isfinite([value.min(initial=0), value.max(initial=0)]).all():
+            raise UserError(f"the array {name} of the model holds numbers that are not finite: nothing was written")
     header: dict[str, Any] = {"__metadata__": dict(texts)}
     end = 0
     for name in sorted(tensors):
@@ -137,6 +142,10 @@ def read(path: Path) -> Imported:
         own = texts.get("names", "own") == "own"
         if own:
             _compare(path, shapes, file)
+        for name in file.keys():  # noqa: SIM118
+            # Kinds that numpy does not have cannot even be asked for.
+            if (dtype := file.get_slice(name).get_dtype()) != "F32":
+                raise UserError(f"{path}: {plain(name)[:100]} is {plain(str(dtype))}, expected F32")
         weights = {name: _finite(path, name, file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     claimed, held = sum(map(np.prod, shapes.values())), sum(value.size for value in weights.values())
     if claimed > 2 * held:  # before any room is made for what is only claimed

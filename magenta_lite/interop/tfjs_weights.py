@@ -7,6 +7,8 @@ number * scale + min.
 
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +21,12 @@ from magenta_lite.errors import UserError, plain
 MANIFEST = "weights_manifest.json"
 SHARD = 4 * 2**20
 """Bytes of a shard at most, so that browsers keep them."""
+
+_MOST_JSON = 4 * 2**20
+"""Bytes; config.json has 2 kB, and the manifest of the largest model 20."""
+
+_LONGEST, _MOST_NUMBERS = 2**40, 2**62
+"""Of a dimension, and of a weight: beyond what any file holds, and small enough to be counted with and written."""
 
 _STORED = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "u1"}
 _PLAIN, _QUANTISED = ("float32", "int32", "bool"), ("float16", "uint16", "uint8")
@@ -37,21 +45,20 @@ def load(folder: Path) -> dict[str, NDArray]:
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
         raise UserError(f"{path}: expected a list of groups of weights")
     found: dict[str, NDArray] = {}
-    seen: set[str] = set()
+    seen: set[tuple[int, int]] = set()
     for group in groups:
         paths, entries = group.get("paths"), group.get("weights")
         if not _texts(paths) or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise UserError(f"{path}: expected groups with paths and weights, which are lists")
-        if len(seen | set(paths)) < len(seen) + len(paths):
-            raise UserError(f"{path}: a shard is named twice")
-        seen |= set(paths)
         weights = [_Entry(path, entry) for entry in entries]
-        stored = _shards(folder, paths, sum(weight.bytes for weight in weights))
+        stored = _shards(folder, paths, sum(weight.bytes for weight in weights), seen)
         first = 0
         for weight in weights:
             if weight.name in found:
                 raise UserError(f"{path}: the weight {weight.name!r} is there twice")
-            found[weight.name] = weight.values(stored, first)
+            found[weight.name] = value = weight.values(stored, first)
+            if not np.isfinite(value).all():
+                raise UserError(f"{path}: the weight {weight.name!r} holds numbers that are not finite")
             first += weight.bytes
     return found
 
@@ -99,15 +106,17 @@ class _Entry:
         if not isinstance(name, str):
             raise UserError(f"{path}: a weight has no name")
         self.name = name
-        if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and n > 0 for n in shape):
-            raise UserError(f"{path}: the weight {name!r} has the shape {shape}: expected a few whole numbers")
-        self.shape, self.dtype, self.scale, self.low = tuple(shape), entry.get("dtype"), 1.0, 0.0
+        sizes = shape if isinstance(shape, list) and len(shape) <= 8 else [None]
+        if not all(type(n) is int and 0 < n < _LONGEST for n in sizes) or math.prod(sizes) >= _MOST_NUMBERS:
+            raise UserError(f"{path}: the weight {name!r} has the shape {_shown(shape)}: expected a few whole numbers")
+        self.shape, self.dtype, self.scale, self.low = tuple(sizes), entry.get("dtype"), 1.0, 0.0
         known: tuple[str, ...] = _PLAIN
         told: Any = entry.get("quantization")
         if told is not None:
             known, self.dtype = _QUANTISED, told.get("dtype") if isinstance(told, dict) else None
         if self.dtype not in known:
-            raise UserError(f"{path}: the weight {name!r} has the dtype {self.dtype!r}: expected {', '.join(known)}")
+            expected = ", ".join(known)
+            raise UserError(f"{path}: the weight {name!r} has the dtype {_shown(self.dtype)!r}: expected {expected}")
         if self.dtype in ("uint8", "uint16"):
             self.scale, self.low = (_number(path, name, told, field) for field in ("scale", "min"))
         self.quantised = told is not None
@@ -116,32 +125,47 @@ class _Entry:
     def values(self, stored: bytes, first: int) -> NDArray:
         numbers = np.frombuffer(stored, _STORED[str(self.dtype)], math.prod(self.shape), first).reshape(self.shape)
         if self.dtype in ("uint8", "uint16") and self.quantised:
-            return (numbers.astype(np.float64) * self.scale + self.low).astype(np.float32)
+            with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, which `load` refuses
+                return (numbers.astype(np.float64) * self.scale + self.low).astype(np.float32)
         return numbers.astype(np.float32) if self.dtype in ("float32", "float16") else numbers
 
 
 def _number(path: Path, name: str, told: dict[str, Any], field: str) -> float:
     value = told.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e38:
-        raise UserError(f"{path}: the weight {name!r} has {field} {value!r}: expected a number")
+        raise UserError(f"{path}: the weight {name!r} has {field} {_shown(value)}: expected a number")
     return float(value)
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value of JSON; of a nested one, which may be too deep to be written, the kind."""
+    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, list | dict) for one in value)):
+        return f"a nested {type(value).__name__}"
+    return str(value)[:100]
 
 
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _shards(folder: Path, names: list[str], expected: int) -> bytes:
-    """What the shards of a group hold together."""
-    paths = []
+def _shards(folder: Path, names: list[str], expected: int, seen: set[tuple[int, int]]) -> bytes:
+    """What the shards of a group hold together; seen: files of other groups, to which those of this one are added."""
+    paths, sizes = [], []
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or not name:
             raise UserError(f"{folder / MANIFEST}: {plain(name)!r} is no shard's name in the folder")
         paths.append(folder / name)
     try:
-        size = sum(path.stat().st_size for path in paths)
+        for path in paths:
+            status = _regular(path)
+            # By the file and not by its name: ./s is s, and so is a link to it.
+            if (status.st_dev, status.st_ino) in seen:
+                raise UserError(f"{folder / MANIFEST}: a shard is named twice: {plain(path.name)!r}")
+            seen.add((status.st_dev, status.st_ino))
+            sizes.append(status.st_size)
+        size = sum(sizes)
         if size == expected:
-            return b"".join(path.read_bytes() for path in paths)
+            return b"".join(_content(path, size) for path, size in zip(paths, sizes, strict=True))
     except (OSError, ValueError) as error:
         missing = getattr(error, "filename", None) or folder
         raise UserError(f"cannot read {missing}: {getattr(error, 'strerror', None) or error}") from None
@@ -151,14 +175,31 @@ def _shards(folder: Path, names: list[str], expected: int) -> bytes:
     )
 
 
+def _regular(path: Path) -> os.stat_result:
+    """What is known of a file; UserError of a device, a pipe or a folder, which may be without an end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"cannot read {path}: it is no regular file")
+    return status
+
+
+def _content(path: Path, size: int) -> bytes:
+    """So many bytes, also where the file has grown since; it may have fewer."""
+    with path.open("rb") as file:
+        return file.read(size)
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-      UserError: it cannot be read, or is none.
+      UserError: it cannot be read, is none, or is larger than any of a model.
     """
     try:
-        return json.loads(path.read_bytes())
+        size = _regular(path).st_size
+        if size > _MOST_JSON:
+            raise UserError(f"{path} has {size:,} bytes: expected at most {_MOST_JSON:,}")
+        return json.loads(_content(path, size))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ import io
 import json
 import random
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -35,6 +36,11 @@ NAMES = [
     "\x00",
     "x" * 65_000,
 ]
+KINDS = [
+    ("F64", 64), ("I64", 64), ("I32", 32), ("F16", 16), ("BF16", 16), ("F8_E5M2", 8), ("F8_E4M3", 8), ("F8_E8M0", 8),
+    ("BOOL", 8), ("F4", 4), ("F6_E2M3", 6), ("C64", 64), ("X", 32),
+]  # fmt: skip
+"""Kinds of numbers of safetensors, and their bits; of some, numpy has none."""
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +129,28 @@ def packs_of(seeds, count):
         yield f"pack {number}", packed(workdir_mutations.changed(files, rng) if number % 9 else files, rng)
 
 
-def safetensors_of(seeds, count):
-    """Every third is spoiled as a whole, every third in its header, and every third in what stands in its metadata."""
+def with_other_numbers(header, rng):
+    """An array of the header with numbers of another kind, and most often a shape that agrees with its bytes."""
+    header = json.loads(header)
+    array = header[str(rng.choice(sorted(header.keys() - {"__metadata__"})))]
+    dtype, bits = KINDS[rng.integers(len(KINDS))]
+    begin, end = array["data_offsets"]
+    array |= {"dtype": dtype, "shape": [(end - begin) * 8 // bits] if rng.random() < 0.9 else array["shape"]}
+    return json.dumps(header).encode()
+
+
+def safetensors_of(contents, count):
+    """Of every four one is spoiled as a whole, one in its header, one in its metadata, and one has other numbers."""
     for number in range(count):
         rng = np.random.default_rng([12, number])
-        content = seeds[number % len(seeds)]["model.safetensors"]
+        content = contents[rng.integers(len(contents))]
         size = int.from_bytes(content[:8], "little")
         header = content[8 : 8 + size]
-        if number % 3 == 1:
+        if number % 4 == 1:
             header = spoiled(header, rng)
-        elif number % 3 == 2:
+        elif number % 4 == 3:
+            header = with_other_numbers(header, rng)
+        elif number % 4 == 2:
             found = json.loads(header)
             texts = found["__metadata__"]
             files = {f"{name}.json": texts[name].encode() for name in ("config", "codec")}
@@ -140,7 +158,7 @@ def safetensors_of(seeds, count):
             texts |= {name: files[f"{name}.json"].decode("utf-8", "replace") for name in ("config", "codec")}
             header = json.dumps(found).encode()
         whole = len(header).to_bytes(8, "little") + header + content[8 + size :]
-        yield f"safetensors {number}", whole if number % 3 else spoiled(whole, rng)
+        yield f"safetensors {number}", whole if number % 4 else spoiled(whole, rng)
 
 
 def test_mutated_packs(seeds, times, tmp_path):
@@ -154,10 +172,24 @@ def test_mutated_packs(seeds, times, tmp_path):
     assert outcome.refused.total() > outcome.inputs / 4
 
 
+def with_original_names(content):
+    """The same file, read by the names of the original's variables."""
+    from magenta_lite.interop import imported, safetensors_file
+    from magenta_lite.sampler import Sampler
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "own.safetensors").write_bytes(content)
+        imported.write(safetensors_file.read(folder / "own.safetensors"), folder / "run")
+        safetensors_file.export(Sampler(folder / "run"), folder / "original.safetensors", names="original")
+        return (folder / "original.safetensors").read_bytes()
+
+
 def test_mutated_safetensors(seeds, times, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    inputs = safetensors_of(seeds, times(150, 20_000))
+    own = [files["model.safetensors"] for files in seeds]
+    inputs = safetensors_of([*own, *map(with_original_names, own[1:])], times(150, 20_000))
     # Config and codec are read as a workdir's are, from a folder of their own.
     may = ("write", "read")
     outcome = survive(functools.partial(read, out), inputs, seconds=SECONDS, out=out, may=may, before=ready)

@@ -139,6 +139,15 @@ def test_a_large_model_is_written_without_a_copy_of_it(tmp_path):
     assert peak < 4 << 20
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_not_written(bad, tmp_path):
+    """Nobody could read them, this project included."""
+    tensors = {"a": jnp.ones(3), "b": jnp.array([[1.0, bad], [2.0, 3.0]])}
+    with pytest.raises(UserError, match="the array b of the model holds numbers that are not finite: nothing was"):
+        safetensors_file.write(tmp_path / "x", tensors, {})
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("family", ["sketch_rnn", "performance_rnn", "music_vae"])
 def test_what_was_exported_is_imported_again(family, request, tmp_path):
     data = {"sketch_rnn": "toy", "performance_rnn": "toy_performances", "music_vae": "toy_melodies"}[family]
@@ -236,6 +245,26 @@ def test_what_is_no_export_is_refused(changes, words, file, tmp_path):
         imported.write(safetensors_file.read(path), tmp_path / "back")
     assert words in str(found.value), str(found.value)
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("names", ["own", "original"])
+@pytest.mark.parametrize(
+    ("dtype", "per_float"),
+    [("F8_E5M2", 4), ("F8_E4M3", 4), ("F4", 8), ("BF16", 2), ("F16", 2), ("F64", 0.5), ("I32", 1), ("BOOL", 4)],
+)
+def test_other_kinds_of_numbers_are_refused_by_their_name(dtype, per_float, names, file, tmp_path):
+    """The library fails on some of them, which numpy does not have."""
+    content = file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    array = header["to_state.bias"]
+    array |= {"dtype": dtype, "shape": [int(array["shape"][0] * per_float)]}
+    header["__metadata__"]["names"] = names
+    changed = json.dumps(header).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + content[8 + size :])
+    with pytest.raises(UserError, match=rf"to_state\.bias is {dtype}.*, expected F32"):
+        safetensors_file.read(path)
 
 
 def test_a_model_that_is_only_claimed_takes_no_memory(file, tmp_path):
