@@ -134,8 +134,8 @@ def _write(words: list[str], maker: Callable[..., None], command: Callable[..., 
     values.pop("format", None)
     out = _free(values.pop("out"), values.pop("overwrite", False))
     player = Sampler(Path(values.pop("workdir")), values.pop("checkpoint", "best"))
-    _whole(out, lambda partial: maker(player, partial, **values))
-    print(f"{out} ({_size(out):,} bytes), from step {player.step} of {player.workdir}")
+    size = _whole(out, lambda partial: maker(player, partial, **values))
+    print(f"{out} ({size:,} bytes), from step {player.step} of {player.workdir}")
 
 
 def _unpack(words: list[str]) -> None:
@@ -173,10 +173,11 @@ def _free(out: str, overwrite: bool) -> Path:
     return path
 
 
-def _whole(out: Path, make: Callable[[Path], Any]) -> None:
-    """Has a file or folder made beside its place, and puts it there when it is whole.
+def _whole(out: Path, make: Callable[[Path], Any]) -> int:
+    """Has a file or folder made beside its place, puts it there when it is whole, and returns its bytes.
 
-    A folder that is there gets the new files one by one, in the place of those of the same names.
+    A folder that is there gets the new files one by one, in the place of those of the same names, the list of weights
+    last; weights of an older export that it does not list go.
     """
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -184,11 +185,16 @@ def _whole(out: Path, make: Callable[[Path], Any]) -> None:
         make(partial)
         if out.is_dir() and not partial.is_dir():
             raise UserError(f"--out={out} is a folder: expected a file to make")
+        size = _size(partial)
         if not out.is_dir():
             os.replace(partial, out)
-        else:
-            for file in sorted(partial.iterdir()):
-                os.replace(file, out / file.name)
+            return size
+        files = sorted(partial.iterdir(), key=lambda file: (file.name == "weights_manifest.json", file.name))
+        for file in files:
+            os.replace(file, out / file.name)
+        for old in set(out.glob("group*-shard*of*.bin")) - {out / file.name for file in files}:
+            old.unlink()
+        return size
     except OSError as error:
         raise UserError(f"--out={out} cannot be written ({error.strerror or error})") from None
     finally:

@@ -41,6 +41,7 @@ def run(monkeypatch):
         (("import",), "import what?"),
         (("import", "a", "b", "--workdir=c"), "unexpected argument 'b'"),
         (("import", "nowhere.json", "--workdir=c"), "no such file"),
+        (("import", "https://example.org/cat.gen.json", "--workdir=c"), "is an address: download it first"),
         (("unpack", "--workdir=c"), "unpack what?"),
         (("export", "--workdir=c", "--out=d"), "--format=... is required"),
         (("export", "--workdir=c", "--out=d", "--format=htm"), "did you mean 'html'?"),
@@ -97,6 +98,7 @@ def test_an_export_that_fails_leaves_nothing(run, workdir, tmp_path, monkeypatch
     def half(player, out, *, many: int = 1):
         out.mkdir()
         (out / "one").write_text("1")
+        (out / f"group1-shard1of{player.step}.bin").write_text("1")
         if many > 1:
             raise UserError("no room for two")
 
@@ -106,9 +108,11 @@ def test_an_export_that_fails_leaves_nothing(run, workdir, tmp_path, monkeypatch
         run(*words, "--many=2")
     assert not list((tmp_path / "deep").iterdir())
     run(*words)
-    (tmp_path / "deep" / "m" / "mine").touch()
+    for name in ("mine", "group1-shard1of9.bin"):
+        (tmp_path / "deep" / "m" / name).touch()
     run(*words, "--overwrite")
-    assert sorted(path.name for path in (tmp_path / "deep" / "m").iterdir()) == ["mine", "one"]
+    # What is not ours stays; weights of an older export would be dead.
+    assert sorted(path.name for path in (tmp_path / "deep" / "m").iterdir()) == ["group1-shard1of7.bin", "mine", "one"]
 
 
 def test_an_import_has_no_examples_and_says_so(run, workdir, tmp_path):
