@@ -39,9 +39,11 @@ def reader(path: Path) -> Reader:
     if not path.exists():
         if path.with_name(path.name + ".index").exists():
             return tensorflow_code.read
-        if re.match(r"\w+:/", str(path)):
+        if re.match(r"\w\w+:/", str(path)):
             raise UserError(f"{path} is an address: download it first, and give the file")
         raise UserError(f"cannot read {path}: no such file")
+    if not path.is_file():
+        raise UserError(f"cannot read {path}: it is no regular file")
     if tensorflow_code.SHARD.search(path.name) and path.with_name(tensorflow_code.index_of(path.name)).exists():
         return tensorflow_code.read
     try:

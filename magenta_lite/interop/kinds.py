@@ -34,7 +34,7 @@ def of(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(512)
         file.seek(max(size - len(table.MAGIC), 0))
-        tail = file.read()
+        tail = file.read(len(table.MAGIC))
     if path.name.endswith(".index") or (size >= table.FOOTER and tail == table.MAGIC):
         return "table"
     if not size:

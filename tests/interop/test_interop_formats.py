@@ -1,6 +1,7 @@
 """What a stranger's file or folder is, and who reads it, by what is in it."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -14,6 +15,14 @@ def test_a_safetensors_file_of_any_name(tmp_path):
     for name in ("model.weights", "model.safetensors", "model"):
         safetensors_file.write(tmp_path / name, {"a": np.ones(3)}, {})
         assert formats.reader(tmp_path / name) is safetensors_file.read
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zeros.safetensors").symlink_to("/dev/zero")
+    for name in ("pipe.json", "zeros.safetensors"):
+        with pytest.raises(UserError, match=f"{name}: it is no regular file"):
+            formats.reader(tmp_path / name)
 
 
 @pytest.mark.parametrize(
