@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from magenta_lite import workdirs
 from magenta_lite.errors import UserError, plain
-from magenta_lite.interop import provenance
+from magenta_lite.interop import licences, provenance
+from magenta_lite.interop.card_words import FAMILIES
 from magenta_lite.sampler import Sampler
 
 LARGEST = 32767
@@ -109,12 +110,22 @@ def facts(player: Sampler) -> dict[str, str]:
     size = sum(value.size for value in parameters(player).values())
     steps = f", after {player.step:,} steps" if player.step else ""
     found = {
-        "Model": f"{player.config.family}, {size:,} parameters{steps}",
-        "Comes from": imported.get("name") or imported.get("file", ""),
+        "Model": f"{FAMILIES[player.config.family].title}, {size:,} parameters{steps}",
+        "Comes from": ", ".join(str(imported[name]) for name in ("file", "format") if imported.get(name)),
         "Trained on": provenance.trained_on(player.workdir),
         "Licence of the data": provenance.licence(player.workdir),
+        "What it asks for": _asked(player.workdir),
     }
     return {name: plain(str(value)) for name, value in found.items() if value}
+
+
+def _asked(workdir: Path) -> str:
+    """What the licences of the data ask for, in words; of several each behind its name."""
+    data = provenance.data(workdir)
+    found = {licence.name: licence for one in data for licence in licences.several(one.licence)}
+    said = [licence.meaning if len(found) == 1 else f"{name}: {licence.meaning}" for name, licence in found.items()]
+    closed = any(map(licences.non_commercial, found))
+    return " ".join([*(["Not for commercial purposes."] if closed else []), *said])
 
 
 def facts_list(found: Mapping[str, str]) -> str:

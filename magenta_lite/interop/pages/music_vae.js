@@ -11,7 +11,7 @@
   const products = tensors.filter(({ name }) => /w_hh|w_xh/.test(name)).reduce((sum, one) => sum + one.numbers.length, 0);
   const cost = products * settings.steps, side = cost < 1e8 ? 7 : cost < 1e9 ? 5 : 3;
 
-  let seed = 1, generation = 0, asked = 0, shown = 0, told = 0;
+  let seed = page.seed(), generation = 0, asked = 0, shown = 0, told = 0;
   let corners = [], cells = [], at = { x: 0.5, y: 0.5 }, notes = [], context = null, sound = null;
   let clock = null, moved = false, begun = null;
   const about = { low: 48, high: 72, drums: [], melodic };
@@ -165,6 +165,7 @@
       pen.fill();
       const box = { x: x + 6, y: y + 6, width: inner - 8, height: inner - 8 };
       if (cell.notes) paintNotes(pen, box, cell.notes, 0, settings.steps, about);
+      else paintWaiting(pen, x + size / 2, y + size / 2);
     });
     CORNERS.forEach((name, number) => {
       pen.fillStyle = known.soft;
@@ -184,14 +185,17 @@
   }
 
   function drawRoll() {
-    const { context: pen, width, height } = canvasOf(roll), box = { x: 0, y: 6, width, height: height - 12 };
+    const { context: pen, width, height } = canvasOf(roll), left = about.drums.length ? NAMED : 0;
+    const box = { x: left, y: 6, width: width - left, height: height - 12 };
     pen.clearRect(0, 0, width, height);
     paintGrid(pen, box, 0, settings.steps, STEPS_A_QUARTER, Math.max(settings.stepsPerBar / STEPS_A_QUARTER, 1), about);
     paintNotes(pen, box, notes, 0, settings.steps, about);
+    paintDrumNames(pen, box, about);
     if (!clock) return;
     const step = stepAt(context.currentTime - (context.outputLatency || 0));
     pen.fillStyle = colours().given;
-    pen.fillRect(((step % settings.steps) + settings.steps) % settings.steps / settings.steps * width - 1, 0, 2, height);
+    const share = ((step % settings.steps) + settings.steps) % settings.steps / settings.steps;
+    pen.fillRect(left + share * box.width - 1, 0, 2, height);
   }
 
   let drawing = false;
@@ -205,10 +209,10 @@
       const shares = { x: Math.round(100 * at.x), y: Math.round(100 * at.y) };
       find("where").textContent = `The point is ${shares.x} % of the way from left to right, ${shares.y} % from top to bottom.`;
       const waiting = cells.filter((cell) => !cell.notes).length;
-      const voices = notes.length === 1 ? "1 note" : `${notes.length} notes`;
+      const voices = page.counted(notes.length, "note");
       status.textContent = shown < asked && told > 250 ? `This slice takes about ${(told / 1000).toFixed(1)} s to make.`
         : shown === 0 ? "Making the first slice." : `${voices}, made in ${Math.max(1, Math.round(told))} ms`
-        + (waiting ? `; ${waiting} cells are still to come.` : ".");
+        + (waiting ? `; ${page.counted(waiting, "cell")} still to come.` : ".");
       if (clock) draw();
     });
   }
@@ -225,7 +229,7 @@
     const time = clock.filled;
     clock = { time, step: stepAt(time), filled: time, speed: value * STEPS_A_QUARTER / 60 };
   });
-  slider("temperature", (value) => value ? value.toFixed(2) : "0, the likeliest", askAll);
+  slider("temperature", (value) => value.toFixed(2), askAll);
   slider("volume", (value) => `${Math.round(100 * value)} %`, (value) => sound && sound.volume(value));
   find("play").addEventListener("click", play);
   find("corners").addEventListener("click", newCorners);

@@ -16,12 +16,29 @@ LARGEST = 50_000_000
 """Parameters of a decoder beyond which a page is refused: 133 MB to load, and seconds for a bar."""
 
 TITLES = {
-    "melody": "Melodies",
-    "drums": "Drum beats",
-    "drum_roll": "Drum beats",
-    "trio": "Trios",
-    "groove": "Grooves",
+    "melody": "melodies",
+    "drums": "drum beats",
+    "drum_roll": "drum beats",
+    "trio": "trios",
+    "groove": "grooves",
 }
+
+DRUM_NAMES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
+"""What the page calls the original's classes of drums, in their order."""
+
+# fmt: off
+OTHER_DRUMS = {
+    27: "high Q", 28: "slap", 29: "scratch", 30: "scratch 2", 31: "sticks", 32: "click", 33: "click", 34: "bell",
+    35: "kick 2", 37: "side stick", 39: "clap", 40: "snare 2", 41: "low floor", 43: "floor tom", 44: "pedal hat",
+    47: "mid tom 2", 52: "china", 53: "ride bell", 54: "tambourine", 55: "splash", 56: "cowbell", 57: "crash 2",
+    58: "vibraslap", 59: "ride 2", 60: "high bongo", 61: "low bongo", 62: "mute conga", 63: "open conga",
+    64: "low conga", 65: "high timbale", 66: "low timbale", 67: "high agogo", 68: "low agogo", 69: "cabasa",
+    70: "maracas", 71: "whistle", 72: "whistle 2", 73: "guiro", 74: "guiro 2", 75: "claves", 76: "high block",
+    77: "low block", 78: "mute cuica", 79: "open cuica", 80: "mute triangle", 81: "triangle", 82: "shaker",
+    83: "sleigh bell", 84: "bell tree", 85: "castanets", 86: "mute surdo", 87: "surdo",
+}
+# fmt: on
+"""Single drums that are not the first of their class, by pitch, as General MIDI has them; and Roland's low tom."""
 
 _SCRIPTS = (
     "network.js",
@@ -49,7 +66,7 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
             f"--format=html: the decoder has {size:,} parameters, the page would have {size * 2 * 4 / 3 / 1e6:,.0f} MB "
             f"and be slow: expected at most {LARGEST:,}, or --large"
         )
-    heading = title or f"{TITLES[player.codec.kind]} between four"
+    heading = title or f"Between four {TITLES[player.codec.kind]}"
     bars = f"{player.codec.bars} bars" if player.codec.bars > 1 else "one bar"
     body = _BODY.substitute(title=html.escape(heading), bars=bars, facts=facts_list(facts(player)))
     return document(
@@ -96,6 +113,7 @@ def described(player: Sampler) -> tuple[dict[str, Any], dict[str, Any]]:
             "controls": codec.controls,
         },
         "drums": _pitches(codec),
+        "drumNames": {pitch: _drum_name(pitch) for pitch in _pitches(codec)},
         "chords": [chords.name(number) for number in range(chords.CLASSES)] if codec.controls else [],
     }
     weights = {name: value for name, value in parameters(player).items() if name.startswith("decoder.")}
@@ -108,6 +126,12 @@ def _output(output: Any) -> dict[str, Any]:
     if isinstance(output, Nade):
         return {"kind": "nade", "depth": output.depth, "hidden": output.hidden}
     return {"kind": "groove", "depth": output.depth}
+
+
+def _drum_name(pitch: int) -> str:
+    if pitch in OTHER_DRUMS:
+        return OTHER_DRUMS[pitch]
+    return next((name for name, own in zip(DRUM_NAMES, drums.PITCHES, strict=True) if pitch in own), str(pitch))
 
 
 def _pitches(codec: Any) -> list[int]:

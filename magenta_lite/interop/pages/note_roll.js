@@ -62,6 +62,32 @@ function paintNotes(context, box, notes, from, to, about) {
   context.globalAlpha = 1;
 }
 
+/* What stands for a slice that is still to be made: three dots. */
+function paintWaiting(context, x, y) {
+  context.fillStyle = colours().soft;
+  context.globalAlpha = 0.6;
+  for (const shift of [-6, 0, 6]) {
+    context.beginPath();
+    context.arc(x + shift, y, 1.6, 0, 2 * Math.PI);
+    context.fill();
+  }
+  context.globalAlpha = 1;
+}
+
+/* Names of drums, left of their lanes, for which the box leaves NAMED pixels free. */
+const NAMED = 62;
+function paintDrumNames(context, box, about) {
+  const lane = lanesOf(box, about);
+  context.fillStyle = colours().soft;
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const pitch of about.drums) {
+    const { top, size } = lane({ kind: "drum", pitch });
+    context.font = `${Math.min(Math.max(size, 7), 11)}px system-ui, sans-serif`;
+    context.fillText(page.settings.drumNames[pitch], box.x - 5, top + size / 2, NAMED - 9);
+  }
+}
+
 /* Lines behind the notes: one every so many units, a stronger one every `strong`-th; and the lanes of black keys. */
 function paintGrid(context, box, from, to, every, strong, about) {
   const known = colours(), scale = box.width / (to - from), lane = lanesOf(box, about);

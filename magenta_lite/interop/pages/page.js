@@ -69,5 +69,14 @@ const page = (() => {
     return element;
   }
 
-  return { settings, tensors, background, find };
+  // What noise begins with: another number whenever a page is opened, or N where its address ends in #seed=N.
+  function seed() {
+    const given = /^#seed=(-?\d{1,10})$/.exec(location.hash);
+    return given ? Number(given[1]) | 0 : crypto.getRandomValues(new Int32Array(1))[0];
+  }
+
+  // "1 point", "2 points".
+  const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+  return { settings, tensors, background, find, seed, counted };
 })();

@@ -16,7 +16,7 @@
   const about = { low: 36, high: 90, drums: [], melodic: true };
 
   let context = null, sound = null, origin = 0, playing = false, starting = false;
-  let run = 0, made = 0, position = 0, lateness = 0, lastLate = -Infinity, events = 0, work = 0;
+  let seed = page.seed(), run = 0, made = 0, position = 0, lateness = 0, lastLate = -Infinity, events = 0, work = 0;
   let notes = [], byId = new Map(), nextNote = 0;
 
   const has = (name) => settings.conditions.includes(name);
@@ -121,7 +121,8 @@
     [made, position, lateness, lastLate, notes, nextNote] = [0, 0, 0, -Infinity, [], 0];
     byId = new Map();
     run++;
-    send({ restart: { run, seed: crypto.getRandomValues(new Int32Array(1))[0] } });
+    seed = crypto.getRandomValues(new Int32Array(1))[0];
+    send({ restart: { run, seed } });
     start();
   }
 
@@ -221,13 +222,13 @@
   new ResizeObserver(draw).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   send({ settings, tensors });
-  send({ restart: { run, seed: 1 } });
+  send({ restart: { run, seed } });
   tell();
   draw();
 
   // For those who look from outside, such as tests.
   window.magenta = {
-    state: () => ({ playing, made, lateness, events, work, position: heard(), asked: asked() }),
+    state: () => ({ playing, made, lateness, events, work, position: heard(), asked: asked(), seed }),
     notes: () => notes.map(({ start, end, pitch, velocity }) => ({ start, end, pitch, velocity })),
     sound: () => sound,
   };

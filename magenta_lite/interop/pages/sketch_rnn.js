@@ -16,7 +16,7 @@
   let kept = []; // and as the model reads them
   let beginning = [];
   let drawing = null; // the pointer that draws, and its line
-  let seed = (Math.random() * 2 ** 31) | 0;
+  let seed = page.seed();
   let token = 0, busy = false, wanted = false, asked = 0;
   let shown = emptied();
 
@@ -107,6 +107,7 @@
   let started = 0;
 
   function ask({ animated = true } = {}) {
+    if (tooLong()) return;
     if (!animated && busy) {
       wanted = true;
       return;
@@ -135,6 +136,25 @@
     });
   }
 
+  const tooLong = () => beginning.length > settings.maxPoints;
+
+  // Endings of what was drawn before would say nothing of a beginning that is too long.
+  function allow() {
+    const long = tooLong();
+    page.find("endings").classList.toggle("none", long);
+    for (const button of document.querySelectorAll("#endings button, #redraw, #save")) button.disabled = long;
+    if (!long) return;
+    busy = wanted = false;
+    replacement = null;
+    asked = ++token; // what is still being drawn is not shown
+    shown = emptied();
+    for (const { given, path } of cells) {
+      given.setAttribute("d", "");
+      path.setAttribute("d", "");
+    }
+    page.find("status").textContent = "Nothing to continue.";
+  }
+
   function receive(message) {
     if (message.token !== asked) return;
     const target = replacement ?? shown;
@@ -144,6 +164,7 @@
     }
     if (!message.done) return;
     busy = false;
+    const cut = target.filter((one) => !one.done).length;
     target.forEach((one) => (one.done = true));
     if (replacement) {
       shown = replacement;
@@ -155,7 +176,9 @@
     }
     const seconds = (performance.now() - started) / 1000;
     const points = shown.reduce((sum, one) => sum + one.points.length, 0);
-    page.find("status").textContent = `${points} points in ${seconds.toFixed(1)} s. Click a drawing to save it.`;
+    page.find("status").textContent = `${page.counted(points, "point")} in ${seconds.toFixed(1)} s.`
+      + (cut ? ` ${cut} of the nine did not end by themselves: they are as long as may be.` : "")
+      + " Click a drawing to save it.";
     if (wanted) ask({ animated: false });
   }
 
@@ -176,12 +199,12 @@
     beginning = lines.offsets(kept, unit, limit);
     if (beginning.length) beginning.at(-1)[2] = page.find("goes-on").checked ? 0 : 1;
     showMine();
-    const long = beginning.length > settings.maxPoints;
-    const words = beginning.length ? `${beginning.length} points after simplifying` : "";
-    page.find("beginning-status").textContent = long
-      ? `${words}: more than the ${settings.maxPoints} that the model was trained with. Undo some lines.`
+    const words = beginning.length ? `${page.counted(beginning.length, "point")} after simplifying` : "";
+    page.find("beginning-status").textContent = tooLong()
+      ? `${words}: more than ${settings.maxPoints} points. ${raw.length > 1 ? "Undo some lines" : "Draw less"}.`
       : words;
-    if (!long) ask();
+    allow();
+    ask();
   }
 
   paper.addEventListener("pointerdown", (event) => {
