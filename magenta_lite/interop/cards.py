@@ -168,12 +168,14 @@ def _training(player: Sampler, own: Data, numbers: Mapping[str, Any]) -> Iterato
         kind = _safe(str(own.imported.get("format", "a file")))
         yield f"By somebody else, perhaps with other software; imported from {kind}."
         return
+    # A config of an older version, or a stranger's, may have no such fields.
+    wanted, batch = (f"{config[name]:,}" if config.get(name) else "?" for name in ("num_steps", "batch_size"))
     seconds = numbers.get("training", {}).get("seconds")
     time = f"{seconds / 3600:.1f} hours" if is_number(seconds) and seconds >= 3600 else f"{seconds} seconds"
     yield from _table(
         {
             "program": f"`train.py` with the fields of `config.json`, as `configs/{config.family}.py` makes them",
-            "steps": f"{player.step:,} of {config.num_steps:,}, each of a batch of {config.batch_size}",
+            "steps": f"{player.step:,} of {wanted}, each of a batch of {batch}",
             "seed": str(config.get("seed")),
             "optimizer": "`" + _safe(json.dumps(config.optimizer.to_dict(), sort_keys=True), ticks=True) + "`",
             "wall time": f"{time} between the first and the last logged step, pauses included"

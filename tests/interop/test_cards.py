@@ -1,5 +1,6 @@
 """What a model is said to have learned from, under which licence; and its card."""
 
+import copy
 import json
 import pkgutil
 import re
@@ -302,6 +303,14 @@ def test_numbers_of_400_digits_are_none(player, undrawn, tmp_path):
     )
     found = measured.numbers(SimpleNamespace(workdir=tmp_path, step=STEP), None)
     assert found == {"validation": {"step": STEP, "L_R": 0.5}}
+
+
+def test_a_config_without_counts_makes_a_card(player, undrawn, monkeypatch):
+    config = copy.deepcopy(player.config)
+    with config.unlocked():
+        del config.batch_size, config.num_steps
+    monkeypatch.setattr(player, "config", config)
+    assert f"| steps | {STEP} of ?, each of a batch of ? |" in card(player, MAESTRO)
 
 
 @pytest.mark.parametrize("depth", [3, 500])
