@@ -1,5 +1,6 @@
 "use strict";
-// music_pages.cjs FAMILY CHROMIUM PAGE FOLDER: uses a page as a person would, and prints what came of it as JSON.
+// music_pages.cjs FAMILY CHROMIUM PAGE FOLDER [CHORDS]: uses a page as a person would, and prints what came of it as JSON.
+// CHORDS: another page, of a MusicVAE that is told chords.
 // Into FOLDER: page.png, dark.png, phone.png, and the MIDI file that is saved.
 const path = require("path"), url = require("url");
 const puppeteer = require("puppeteer-core");
@@ -52,15 +53,28 @@ const slide = (tab, id, value) => tab.evaluate((id, value) => {
   input.dispatchEvent(new Event("input", { bubbles: true }));
 }, id, value);
 
+const slicesMade = async (tab) => {
+  await tab.waitForFunction(() => {
+    const now = window.magenta.state();
+    return now.shown === now.asked && now.cells.every((cell) => cell.notes);
+  }, { timeout: 240_000, polling: 50 });
+  return tab.evaluate(() => window.magenta.state());
+};
+
+// What is shown before and after another chord is picked for the second bar; and numbers that pages begin with.
+async function chords(tab) {
+  const found = { before: await slicesMade(tab) };
+  found.bars = await tab.$$eval("#chords select", (all) => all.map((select) => select.selectedIndex));
+  await (await tab.$$("#chords select"))[1].select("F#m");
+  found.after = await slicesMade(tab);
+  found.picked = await tab.$$eval("#chords select", (all) => all.map((select) => select.selectedIndex));
+  found.seeds = await tab.evaluate(() => [page.seed(), page.seed()]);
+  return found;
+}
+
 async function slices(tab) {
   const state = () => tab.evaluate(() => window.magenta.state());
-  const settled = async () => {
-    await tab.waitForFunction(() => {
-      const now = window.magenta.state();
-      return now.shown === now.asked && now.cells.every((cell) => cell.notes);
-    }, { timeout: 240_000, polling: 50 });
-    return state();
-  };
+  const settled = () => slicesMade(tab);
   const first = await settled(), found = { corners: first.corners, middle: first.notes, cells: first.cells };
   const box = await (await tab.$("#square")).boundingBox(), half = 0.5 / first.side;
   const at = (x, y) => [box.x + box.width * (half + x * (1 - 2 * half)), box.y + box.height * (half + y * (1 - 2 * half))];
@@ -143,7 +157,7 @@ async function performance_(tab) {
   return found;
 }
 
-const [family, chromium, file, folder] = process.argv.slice(2);
+const [family, chromium, file, folder, withChords] = process.argv.slice(2);
 
 async function main() {
   const browser = await puppeteer.launch({
@@ -159,7 +173,7 @@ async function main() {
     tab.on("request", (request) => requests.push(request.url().slice(0, 80)));
     const client = await tab.createCDPSession();
     await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: path.resolve(folder) });
-    await tab.goto(url.pathToFileURL(path.resolve(file)).href);
+    await tab.goto(`${url.pathToFileURL(path.resolve(file)).href}#seed=1`);
     const found = await (family === "music_vae" ? slices : performance_)(tab);
     found.rendered = await rendered(tab);
     await tab.emulateMediaFeatures([{ name: "prefers-color-scheme", value: "dark" }]);
@@ -168,7 +182,12 @@ async function main() {
     await tab.setViewport({ width: 390, height: 844 });
     await wait(300);
     found.wide = await tab.evaluate(() => document.documentElement.scrollWidth);
+    found.playEnds = await tab.$eval("#play", (button) => button.getBoundingClientRect().bottom + scrollY);
     await tab.screenshot({ path: path.join(folder, "phone.png"), fullPage: true });
+    if (withChords) {
+      await tab.goto(url.pathToFileURL(path.resolve(withChords)).href);
+      found.chords = await chords(tab);
+    }
     process.stdout.write(JSON.stringify({ ...found, errors, requests }));
   } finally {
     await browser.close();

@@ -24,7 +24,6 @@ async function main([chromium, file, folder, shape = "star", kind]) {
     const tab = await browser.newPage();
     const plain = kind === "plain";
     await tab.setViewport({ width: 1200, height: 860, hasTouch: plain });
-    await tab.evaluateOnNewDocument(() => (Math.random = () => 0.25)); // the first seed
     if (plain) await tab.evaluateOnNewDocument(() => delete window.Worker);
     const errors = [], requests = [];
     tab.on("console", (message) => {
@@ -45,8 +44,10 @@ async function main([chromium, file, folder, shape = "star", kind]) {
       await tab.waitForFunction(() => !window.magenta.state().busy, { timeout: 120_000, polling: 50 });
       return state();
     };
-    await tab.goto(url.pathToFileURL(path.resolve(file)).href);
+    await tab.goto(`${url.pathToFileURL(path.resolve(file)).href}#seed=536870912`);
     const found = { own: await settled() };
+    const text = (id) => tab.$eval(id, (element) => element.textContent);
+    found.temperature = await tab.$eval("#temperature", (input) => input.value);
     found.first = await tab.evaluate(() => {
       const { latent } = page.settings;
       const model = window.magenta.model();
@@ -70,6 +71,7 @@ async function main([chromium, file, folder, shape = "star", kind]) {
     const began = Date.now();
     for (const points of SHAPES[shape]) await line(points);
     found.begun = await settled();
+    found.told = await text("#status");
     found.milliseconds = Date.now() - began;
     // Behind the last point all is drawn.
     const drawn = async () => tab.evaluate(() => [...document.querySelectorAll("#endings path:last-child")]
@@ -87,9 +89,9 @@ async function main([chromium, file, folder, shape = "star", kind]) {
       return settled();
     };
     found.warm = await move("1.2");
-    found.again = await move("0.4");
+    found.again = await move(found.temperature);
     found.cold = await move("0.01");
-    await move("0.4");
+    await move(found.temperature);
     await tab.focus("#redraw");
     await tab.keyboard.press("Enter");
     found.redrawn = await settled();
@@ -121,6 +123,17 @@ async function main([chromium, file, folder, shape = "star", kind]) {
     }
     await tab.click("#clear");
     found.cleared = await settled();
+    if (!plain && !found.prior) {
+      await tab.setViewport({ width: 1200, height: 860 });
+      await tab.evaluate(() => scrollTo(0, 0));
+      const corners = Array.from({ length: 300 }, (_, i) => [i % 2 ? 0.2 : 0.8, 0.1 + (0.8 * i) / 300]);
+      await line(corners);
+      found.tooLong = { ...(await state()), words: [await text("#beginning-status"), await text("#status")] };
+      found.tooLong.shown = (await drawn()).concat(await tab.$$eval("#endings button:not(:disabled)", (all) => all.length));
+      await tab.click("#redraw");
+      await tab.click("#undo");
+      found.shortAgain = await settled();
+    }
     // Controls without a name are of no use to those who do not see them.
     found.unnamed = await tab.evaluate(() => [...document.querySelectorAll("button, input, select")].filter((one) =>
       !one.hidden && !one.getAttribute("aria-label") && !one.textContent.trim() && !(one.labels && one.labels.length))

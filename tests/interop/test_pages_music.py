@@ -23,7 +23,7 @@ from magenta_lite.models.music_vae.decoder import shifted
 from magenta_lite.models.performance_rnn import Codec as PerformanceCodec
 from magenta_lite.models.performance_rnn import Model as PerformanceModel
 from magenta_lite.models.performance_rnn.controls import DENSITY, HISTOGRAM, density_bins
-from magenta_lite.music import midi
+from magenta_lite.music import chords, midi
 from magenta_lite.nn.latent import slerp
 
 NEAR = 1e-4
@@ -236,12 +236,12 @@ def test_midi_files_are_read(node, tmp_path):
     np.testing.assert_allclose(np.array(found, float), np.array(wanted, float), atol=2e-3)
 
 
-def used(node, family, chromium, player, folder):
+def used(node, family, chromium, player, folder, *more):
     """What came of a page that was used as a person does."""
     pages.export(player, folder / "page.html", title="<b> & $title")
     text = (folder / "page.html").read_text()
     assert f"<h1>{html.escape('<b> & $title')}</h1>" in text and "$facts" not in text
-    found = json.loads(node("music_pages.cjs", family, chromium, folder / "page.html", folder))
+    found = json.loads(node("music_pages.cjs", family, chromium, folder / "page.html", folder, *more))
     assert found["errors"] == []
     assert {address.partition(":")[0] for address in found["requests"]} <= {"file", "blob", "data"}
     assert found["heard"]["numbers"] and found["heard"]["rms"] > 1e-3 and found["heard"]["peak"] < 1
@@ -251,7 +251,30 @@ def used(node, family, chromium, player, folder):
     assert found["rendered"]["numbers"] and found["rendered"]["begin"] > 0.1
     assert found["rendered"]["peak"] <= 1 and found["rendered"]["end"] < 1e-6
     assert found["wide"] <= 390, "nothing is wider than a phone"
+    assert found["playEnds"] <= 844, "what starts the sound is in sight there"
     return found
+
+
+def chords_are_picked(player, found):
+    """A chord that is picked for a bar goes to the decoder, which makes the slice and all cells anew."""
+    before, after = found["before"], found["after"]
+    assert after["asked"] == before["asked"] + 1 and after["corners"] == before["corners"]
+    assert len(found["bars"]) == player.codec.bars
+    assert [one != other for one, other in zip(found["bars"], found["picked"], strict=True)] == [False, True]
+    assert found["picked"][1] == chords.number("F#m")
+    assert found["seeds"][0] != found["seeds"][1], "every page is another one"
+    rounded(player.model, 1.0)
+    z = jnp.asarray(np.array(before["corners"], np.float32))
+    told = np.repeat([found["bars"], found["picked"]], player.codec.steps_per_bar, axis=1)
+    keys = jax.vmap(jax.random.key)(jnp.arange(4))
+    for state, chord in zip((before, after), told, strict=True):
+        condition = {"chord": jnp.asarray(np.tile(chord, (4, 1)))}
+        tokens = np.asarray(player.model.sample(keys, temperature=0.0, z=z, condition=condition)["tokens"])
+        cells = [state["cells"][number] for number in (0, state["side"] - 1, -state["side"], -1)]
+        for cell, one in zip(cells, tokens, strict=True):
+            notes = player.codec.decode({"tokens": one, "qpm": 15.0})
+            assert listed(cell["notes"]) == sorted(zip(notes.start, notes.pitch, notes.end, strict=True))
+    assert [cell["notes"] for cell in before["cells"]] != [cell["notes"] for cell in after["cells"]]
 
 
 def listed(notes):
@@ -262,7 +285,15 @@ def listed(notes):
 def test_the_square_in_a_browser(data, node, chromium, request, tmp_path):
     codec = {"kind": "groove"} if data == "toy_grooves" else {}
     player = made(tmp_path / "workdir", "music_vae", request.getfixturevalue(data), codec, decoder_layers=(24,))
-    found = used(node, "music_vae", chromium, player, tmp_path)
+    more = []
+    if data == "toy_melodies":  # one start of the browser for both
+        told = made(tmp_path / "told", "music_vae", request.getfixturevalue(data), {"chords": True})
+        more = [tmp_path / "told.html"]
+        pages.export(told, *more)
+    found = used(node, "music_vae", chromium, player, tmp_path, *more)
+    if more:
+        chords_are_picked(told, found["chords"])
+        assert found["chords"]["before"]["corners"] != found["corners"]
 
     rounded(player.model, 1.0)
     corners = np.array(found["corners"], np.float32)
@@ -292,6 +323,7 @@ def test_performances_in_a_browser(node, chromium, toy_performances, tmp_path):
     player = made(tmp_path / "workdir", "performance_rnn", toy_performances, codec, layers=(24, 24))
     found = used(node, "performance_rnn", chromium, player, tmp_path)
     assert found["hidden"] is False
+    assert found["first"]["seed"] == 1 != found["anew"]["seed"]
     assert [one["density"] for one in found["asked"]] == [int(density_bins(2.0)), int(density_bins(30.0))] == [2, 5]
     np.testing.assert_allclose(found["major"], np.isin(np.arange(12), (0, 2, 4, 5, 7, 9, 11)) / 7)
     assert found["second"]["position"] > found["first"]["position"] > 2
@@ -344,5 +376,6 @@ def test_what_has_no_page(toy_performances, toy_melodies, tmp_path, monkeypatch)
 def test_chords_can_be_chosen(toy_melodies, tmp_path):
     player = made(tmp_path / "workdir", "music_vae", toy_melodies, {"chords": True})
     settings, _ = music_vae.described(player)
+    assert "<h1>Between four melodies</h1>" in music_vae.page(player)
     assert len(settings["chords"]) == 49 and settings["chords"][22] == "Am"
     assert "Chords" in music_vae.page(player)

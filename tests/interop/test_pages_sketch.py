@@ -182,6 +182,24 @@ class Elements(HTMLParser):
             self.texts[self.elements[-1][0]] += data
 
 
+@pytest.mark.parametrize(
+    ("licence", "closed", "words"),
+    [
+        ("CC BY-NC-SA 4.0", True, "names its authors and the licence"),
+        ("mine, non-commercial", True, "no more than its name"),
+        ("CC BY 4.0", False, "any purpose is allowed"),
+        (None, False, "Nobody said under which licence"),
+        ("MIT: ant; CC BY-NC 4.0: bee", True, "MIT: Any purpose"),
+    ],
+)
+def test_the_page_says_what_a_licence_asks_for(tmp_path, licence, closed, words):
+    (tmp_path / "source.json").write_text(json.dumps({"builder": "quickdraw", "licence": licence}))
+    found = document.facts(player(tmp_path))
+    assert found["Licence of the data"] == (licence or "unknown") and words in found["What it asks for"]
+    assert found["What it asks for"].startswith("Not for commercial purposes.") == closed
+    assert found["Model"].startswith("SketchRNN, ") and "Comes from" not in found
+
+
 def test_families_without_a_page_are_refused(tmp_path):
     some = player(tmp_path)
     some.config.family = "sketch_rmm"
@@ -255,11 +273,23 @@ def test_a_person_uses_the_page(tmp_path, node, chromium, variant):
     assert found["goesOn"]["beginning"][-1][2] == 0 and found["more"]["beginning"][-1][2] == 1
     assert endings["undone"] == endings["redrawn"] and found["undone"]["beginning"] == begun
     assert found["cleared"]["beginning"] == []
+    assert found["temperature"] == str(sketch_rnn.TEMPERATURE) and found["own"]["seed"] == 2**29  # as the address says
+    longest = max(CODEC.n_max, len(begun) + CODEC.n_max // 2) - len(begun)
+    cut = sum(len(ending) == longest for ending in endings["begun"])
+    assert (f"{cut} of the nine did not end by themselves" in found["told"]) == (cut > 0)
     if variant == "labels":
         assert found["labels"] == list(CODEC.labels)
         assert endings["label"] != endings["undone"] and endings["prior"] != endings["label"]
     else:
         assert "labels" not in found and "prior" not in found
+        # Too long a beginning: nothing else is shown as its endings.
+        too_long = found["tooLong"]
+        assert len(too_long["beginning"]) > CODEC.max_points and too_long["shown"] == [0] * 10
+        assert too_long["words"] == [
+            f"{len(too_long['beginning'])} points after simplifying: more than 250 points. Draw less.",
+            "Nothing to continue.",
+        ]
+        assert endings["shortAgain"] == endings["cleared"] != [[]] * 9
     assert found["overflow"] <= 0  # a phone need not scroll sideways
     assert found["unnamed"] == []
     saved = (tmp_path / "endings.svg").read_text()
@@ -282,10 +312,13 @@ def test_a_published_model_draws_pigs(tmp_path, node, chromium, shared):
     imported.write(sketch_rnn_js.read(file), tmp_path / "pig")
     some = Sampler(tmp_path / "pig")
     path = made(tmp_path, some)
+    assert "<dd>pig.gen.json, sketch-rnn-js</dd>" in path.read_text()
     found = json.loads(node("pages_sketch.cjs", chromium, path, tmp_path, "head"))
-    assert found["errors"] == []
+    assert found["errors"] == [] and found["temperature"] == str(sketch_rnn.IMPORTED_TEMPERATURE)
     begun = np.array(found["begun"]["beginning"], np.float32)
-    drawn = some.sample(32, seed=0, temperature=0.4, prime=[{"strokes": begun, "label": np.array(0)}] * 32)
+    drawn = some.sample(
+        32, seed=0, temperature=sketch_rnn.IMPORTED_TEMPERATURE, prime=[{"strokes": begun, "label": np.array(0)}] * 32
+    )
     ours = [arrays["strokes"][: int(arrays["length"])] for arrays in drawn]
     states = [found[name] for name in ("begun", "redrawn")]
     theirs = [np.concatenate([begun, ending]) for state in states for ending in state["endings"] if ending]
