@@ -154,7 +154,7 @@ def read(path: Path) -> Imported:
     source: dict[str, Any] = {"file": path.name, "format": "safetensors"}
     source["steps"] = int(step) if step.isascii() and step.isdecimal() and len(step) < 10 else 0
     source["data"] = plain(texts.get("trained_on", "unknown data"))[:500]
-    source["licence"] = plain(texts.get("licence_of_data", "unknown"))[:500]
+    source["licence"] = provenance.kept(texts.get("licence_of_data"))
     with contextlib.suppress(ValueError, RecursionError):  # a stranger's: without it, data is brought to its units
         units = json.loads(texts.get("units_of", "{}"))
         if isinstance(units, dict) and units and all(isinstance(value, str) for value in units.values()):
