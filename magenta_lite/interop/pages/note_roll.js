@@ -74,16 +74,19 @@ function paintWaiting(context, x, y) {
   context.globalAlpha = 1;
 }
 
-/* Names of drums, left of their lanes, for which the box leaves NAMED pixels free. */
-const NAMED = 62;
+/* Names of drums, left of their lanes, for which the box leaves NAMED pixels free; where lanes are narrow, not of all. */
+const NAMED = 62, LEAST_NAME = 8;
 function paintDrumNames(context, box, about) {
   const lane = lanesOf(box, about);
   context.fillStyle = colours().soft;
   context.textAlign = "right";
   context.textBaseline = "middle";
+  let above = Infinity;
   for (const pitch of about.drums) {
     const { top, size } = lane({ kind: "drum", pitch });
-    context.font = `${Math.min(Math.max(size, 7), 11)}px system-ui, sans-serif`;
+    if (above - top < LEAST_NAME) continue;
+    above = top;
+    context.font = `${Math.min(Math.max(size, LEAST_NAME), 11)}px system-ui, sans-serif`;
     context.fillText(page.settings.drumNames[pitch], box.x - 5, top + size / 2, NAMED - 9);
   }
 }

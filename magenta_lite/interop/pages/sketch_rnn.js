@@ -177,7 +177,7 @@
     const seconds = (performance.now() - started) / 1000;
     const points = shown.reduce((sum, one) => sum + one.points.length, 0);
     page.find("status").textContent = `${page.counted(points, "point")} in ${seconds.toFixed(1)} s.`
-      + (cut ? ` ${cut} of the nine did not end by themselves: they are as long as may be.` : "")
+      + (cut ? ` ${cut} of the nine reached the longest length without an end.` : "")
       + " Click a drawing to save it.";
     if (wanted) ask({ animated: false });
   }
