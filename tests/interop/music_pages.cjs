@@ -68,7 +68,11 @@ async function chords(tab) {
   await (await tab.$$("#chords select"))[1].select("F#m");
   found.after = await slicesMade(tab);
   found.picked = await tab.$$eval("#chords select", (all) => all.map((select) => select.selectedIndex));
-  found.seeds = await tab.evaluate(() => [page.seed(), page.seed()]);
+  found.seeds = await tab.evaluate(() => {
+    const told = page.seed();
+    location.hash = "";
+    return [told, page.seed(), page.seed()];
+  });
   return found;
 }
 
@@ -185,7 +189,7 @@ async function main() {
     found.playEnds = await tab.$eval("#play", (button) => button.getBoundingClientRect().bottom + scrollY);
     await tab.screenshot({ path: path.join(folder, "phone.png"), fullPage: true });
     if (withChords) {
-      await tab.goto(url.pathToFileURL(path.resolve(withChords)).href);
+      await tab.goto(`${url.pathToFileURL(path.resolve(withChords)).href}#seed=2`);
       found.chords = await chords(tab);
     }
     process.stdout.write(JSON.stringify({ ...found, errors, requests }));
