@@ -15,7 +15,7 @@ from small_workdirs import made
 
 from magenta_lite.errors import UserError
 from magenta_lite.interop import pages
-from magenta_lite.interop.pages import music_vae, performance_rnn
+from magenta_lite.interop.pages import document, music_vae, performance_rnn
 from magenta_lite.interop.pages.document import quantised
 from magenta_lite.models.music_vae import Codec as SliceCodec
 from magenta_lite.models.music_vae import Model as SliceModel
@@ -362,12 +362,9 @@ def test_what_has_no_page(toy_performances, toy_melodies, tmp_path, monkeypatch)
         music_vae.page(told)
 
     page = tmp_path / "page.html"
-    for module, one in (
-        (music_vae, player),
-        (performance_rnn, made(tmp_path / "four", "performance_rnn", toy_performances)),
-    ):
-        monkeypatch.setattr(module, "LARGEST", 100)
-        with pytest.raises(UserError, match=r"has [\d,]+ parameters, .* MB .* expected at most 100, or --large"):
+    monkeypatch.setattr(document, "MOST_PARAMETERS", 100)
+    for one in (player, made(tmp_path / "four", "performance_rnn", toy_performances)):
+        with pytest.raises(UserError, match=r"[\d,]+ parameters .* MB, .* expected at most 100, or --large"):
             pages.export(one, page)
         assert not page.exists()
         pages.export(one, page, large=True)

@@ -21,6 +21,9 @@ from magenta_lite.sampler import Sampler
 LARGEST = 32767
 """The largest whole number that stands for a weight: numbers are symmetric, so that 0 stays 0."""
 
+MOST_PARAMETERS = 50_000_000
+"""Of a page of music, beyond which it is refused: 133 MB to load, seconds for a bar, and slower than the music."""
+
 _FOLDER = Path(__file__).parent
 
 
@@ -102,6 +105,16 @@ def parameters(player: Sampler) -> dict[str, NDArray[np.float32]]:
     """All parameters of the model by their path, as in "decoder.w_hh"; kernels are [inputs, outputs]."""
     flat = nnx.to_flat_state(nnx.state(player.model, nnx.Param))
     return {".".join(map(str, path)): np.asarray(value[...], np.float32) for path, value in flat}
+
+
+def need_small(weights: Mapping[str, NDArray], large: bool) -> None:
+    """Raises UserError where a page of music would have more than MOST_PARAMETERS; large: it may."""
+    size = sum(value.size for value in weights.values())
+    if size > MOST_PARAMETERS and not large:
+        raise UserError(
+            f"--format=html: {size:,} parameters would make a page of {size * 8 / 3e6:,.0f} MB, slower than its music: "
+            f"expected at most {MOST_PARAMETERS:,}, or --large"
+        )
 
 
 def facts(player: Sampler) -> dict[str, str]:

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from magenta_lite.errors import UserError
-from magenta_lite.interop.pages.document import document, facts, facts_list, parameters
+from magenta_lite.interop.pages.document import document, facts, facts_list, need_small, parameters
 from magenta_lite.models.music_vae.hierarchy import Conductors
 from magenta_lite.models.music_vae.outputs import Categorical, Nade
 from magenta_lite.music import chords, drums, grooves
 from magenta_lite.sampler import Sampler
-
-LARGEST = 50_000_000
-"""Parameters of a decoder beyond which a page is refused: 133 MB to load, and seconds for a bar."""
 
 TITLES = {
     "melody": "melodies",
@@ -57,15 +54,10 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
 
     Raises:
       UserError: the decoder reads what the page has not (a groove's hits, a slice encoded again), or has more
-        than LARGEST parameters, unless `large`.
+        than MOST_PARAMETERS, unless `large`.
     """
     settings, weights = described(player)
-    size = sum(value.size for value in weights.values())
-    if size > LARGEST and not large:
-        raise UserError(
-            f"--format=html: the decoder has {size:,} parameters, the page would have {size * 2 * 4 / 3 / 1e6:,.0f} MB "
-            f"and be slow: expected at most {LARGEST:,}, or --large"
-        )
+    need_small(weights, large)
     heading = title or f"Between four {TITLES[player.codec.kind]}"
     bars = f"{player.codec.bars} bars" if player.codec.bars > 1 else "one bar"
     body = _BODY.substitute(title=html.escape(heading), bars=bars, facts=facts_list(facts(player)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
-from magenta_lite.interop.pages.document import document, facts, facts_list, parameters
+from magenta_lite.interop.pages.document import document, facts, facts_list, need_small, parameters
 from magenta_lite.models.performance_rnn import controls
 from magenta_lite.models.performance_rnn.codec import LONGEST_NOTE
 from magenta_lite.models.performance_rnn.vocabulary import (
@@ -21,9 +21,6 @@ from magenta_lite.models.performance_rnn.vocabulary import (
     velocity_bin_size,
 )
 from magenta_lite.sampler import Sampler
-
-LARGEST = 50_000_000
-"""Parameters beyond which a page is refused: 133 MB to load, and slower than the music."""
 
 _SCRIPTS = (
     "network.js",
@@ -41,15 +38,10 @@ def page(player: Sampler, *, title: str = "", large: bool = False) -> str:
     """The page's text.
 
     Raises:
-      UserError: the model attends to its last outputs, or has more than LARGEST parameters, unless `large`.
+      UserError: the model attends to its last outputs, or has more than MOST_PARAMETERS, unless `large`.
     """
     settings, weights = described(player)
-    size = sum(value.size for value in weights.values())
-    if size > LARGEST and not large:
-        raise UserError(
-            f"--format=html: the model has {size:,} parameters, the page would have {size * 2 * 4 / 3 / 1e6:,.0f} MB "
-            f"and be slower than the music: expected at most {LARGEST:,}, or --large"
-        )
+    need_small(weights, large)
     heading = title or "A piano that plays on"
     return document(
         heading,
