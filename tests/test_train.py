@@ -129,7 +129,8 @@ def test_a_checkpoint_of_one_device_continues_on_four_and_fine_tunes(straight, t
     assert "begun_from" not in json.loads((straight / "source.json").read_text())
     other = run("train.py", *flags(tmp_path / "x", toy, **{"model.decoder_size": 16}), f"--init_from={straight}")
     assert other.returncode == 2
-    assert "is of another model: decoder/" in other.stderr
+    assert "has another model than --config: it takes --config.model.decoder_size=12" in other.stderr
+    assert not (tmp_path / "x").exists()
 
 
 def test_not_a_number_stops_the_run(toy, tmp_path):
