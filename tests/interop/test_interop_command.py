@@ -3,9 +3,10 @@
 import importlib
 import os
 import sys
+import tomllib
 
 import pytest
-from small_workdirs import interop, made, refused
+from small_workdirs import ROOT, interop, made, refused
 
 from configs import music_vae, sketch_rnn
 from magenta_lite import modes, workdirs
@@ -74,6 +75,13 @@ def test_flags_may_stand_apart_from_their_values(run, workdir, tmp_path):
     run("export", "--format", "safetensors", "--workdir", workdir, "--out", tmp_path / "m.safetensors")
     run("import", "--workdir", tmp_path / "again", tmp_path / "m.safetensors")
     assert (tmp_path / "again" / "config.json").exists()
+
+
+def test_the_pages_files_are_part_of_the_package():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folder = ROOT / "magenta_lite" / "interop" / "pages"
+    packed = {path for glob in declared["magenta_lite.interop.pages"] for path in folder.glob(glob)}
+    assert {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == packed
 
 
 def test_what_is_there_is_kept_unless_told_otherwise(run, workdir, tmp_path):
