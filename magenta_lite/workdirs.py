@@ -80,14 +80,6 @@ def prepare(workdir: Path, config: ConfigDict, data: PreparedData) -> tuple[Any,
     return codec, held
 
 
-@contextlib.contextmanager
-def making(workdir: Path) -> Iterator[None]:
-    """A folder that is filled in the block; UserError where it cannot be written."""
-    with _writing(workdir):
-        workdir.mkdir(parents=True)
-        yield
-
-
 def need_free(workdir: Path) -> None:
     """Raises UserError where a workdir that is to be made is there already; an empty folder may be."""
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
@@ -211,13 +203,18 @@ def origin(workdir: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def same_units(workdir: Path, source: dict[str, Any]) -> bool:
-    """Whether prepared data, of which `source` tells, is in the units of the data that a model was trained on.
+def units(workdir: Path) -> dict[str, Any]:
+    """What prepared data in a model's own units says of itself in its source.json.
 
     That is the data it was trained on; or, of an imported model, such as its importer says in "units_of".
     """
-    wanted = origin(workdir).get("units_of") or {"digest": data_digest(workdir)}
-    return isinstance(wanted, dict) and all(source.get(name) == value for name, value in wanted.items())
+    told = origin(workdir).get("units_of")
+    return told if told and isinstance(told, dict) else {"digest": data_digest(workdir)}
+
+
+def same_units(workdir: Path, source: dict[str, Any]) -> bool:
+    """Whether prepared data, of which `source` tells, is in the units of the data that a model was trained on."""
+    return all(source.get(name) == value for name, value in units(workdir).items())
 
 
 def _source(workdir: Path) -> dict[str, Any]:

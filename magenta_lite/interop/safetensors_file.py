@@ -5,6 +5,7 @@ metadata in any order) and a model larger than the host's memory can be written;
 """
 
 import contextlib
+import importlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,7 @@ def named(model: nnx.Module) -> dict[str, Any]:
 
 def metadata(player: Sampler) -> dict[str, str]:
     """What is written beside the weights, texts by name; config and codec as JSON."""
+    units = {name: value for name, value in workdirs.units(player.workdir).items() if isinstance(value, str)}
     return {
         "format": "magenta_lite",
         "version": VERSION,
@@ -60,14 +62,8 @@ def metadata(player: Sampler) -> dict[str, str]:
         "codec": json.dumps(configs.read_json(player.workdir / "codec.json"), sort_keys=True),
         "trained_on": provenance.trained_on(player.workdir),
         "licence_of_data": provenance.licence(player.workdir),
-        "units_of": json.dumps(_units(player.workdir), sort_keys=True),
+        "units_of": json.dumps(units, sort_keys=True),
     }
-
-
-def _units(workdir: Path) -> dict[str, str]:
-    """What prepared data in the model's own units says of itself, see workdirs.same_units."""
-    found = workdirs.origin(workdir).get("units_of") or {"digest": workdirs.data_digest(workdir)}
-    return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
 
 
 def write(path: Path, tensors: Mapping[str, Any], texts: Mapping[str, str]) -> None:
@@ -207,7 +203,7 @@ def _finite(path: Path, name: str, value: Any) -> Any:
 
 def _original(player: Sampler) -> Mapping[str, Any]:
     family = player.config.family
-    original = __import__(f"magenta_lite.models.{family}.original", fromlist=["original"])
+    original = importlib.import_module(f"magenta_lite.models.{family}.original")
     try:
         return original.weights(player.model)
     except ValueError as error:

@@ -21,6 +21,9 @@ from magenta_lite.sampler import Sampler
 LARGEST = 32767
 """The largest whole number that stands for a weight: numbers are symmetric, so that 0 stays 0."""
 
+MUSIC = ("network.js", "lstm_stack.js", "sound.js", "midi_file.js", "note_roll.js")
+"""Scripts of every page that is heard."""
+
 MOST_PARAMETERS = 50_000_000
 """Of a page of music, beyond which it is refused: 133 MB to load, seconds for a bar, and slower than the music."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from magenta_lite.errors import UserError
-from magenta_lite.interop.pages.document import document, facts, facts_list, need_small, parameters
+from magenta_lite.interop.pages.document import MUSIC, document, facts, facts_list, need_small, parameters
 from magenta_lite.models.music_vae.hierarchy import Conductors
 from magenta_lite.models.music_vae.outputs import Categorical, Nade
 from magenta_lite.music import chords, drums, grooves
@@ -37,15 +37,7 @@ OTHER_DRUMS = {
 # fmt: on
 """Single drums that are not the first of their class, by pitch, as General MIDI has them; and Roland's low tom."""
 
-_SCRIPTS = (
-    "network.js",
-    "lstm_stack.js",
-    "sound.js",
-    "midi_file.js",
-    "note_roll.js",
-    "music_vae_decoder.js",
-    "music_vae.js",
-)
+_SCRIPTS = (*MUSIC, "music_vae_decoder.js", "music_vae.js")
 _BODY = string.Template(Path(__file__).with_name("music_vae.html").read_text(encoding="utf-8"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magenta_lite.errors import UserError
-from magenta_lite.interop.pages.document import document, facts, facts_list, need_small, parameters
+from magenta_lite.interop.pages.document import MUSIC, document, facts, facts_list, need_small, parameters
 from magenta_lite.models.performance_rnn import controls
 from magenta_lite.models.performance_rnn.codec import LONGEST_NOTE
 from magenta_lite.models.performance_rnn.vocabulary import (
@@ -22,15 +22,7 @@ from magenta_lite.models.performance_rnn.vocabulary import (
 )
 from magenta_lite.sampler import Sampler
 
-_SCRIPTS = (
-    "network.js",
-    "lstm_stack.js",
-    "sound.js",
-    "midi_file.js",
-    "note_roll.js",
-    "performance_rnn_stream.js",
-    "performance_rnn.js",
-)
+_SCRIPTS = (*MUSIC, "performance_rnn_stream.js", "performance_rnn.js")
 _BODY = string.Template(Path(__file__).with_name("performance_rnn.html").read_text(encoding="utf-8"))
 
 
