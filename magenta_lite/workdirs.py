@@ -255,19 +255,20 @@ def need_alike(other: Path, config: ConfigDict) -> None:
     codec, model = load_codec(other, theirs), theirs.model.to_dict()
 
     def shapes(**changed: Any) -> Any:
+        """Of the config's model, so changed, on their codec; None where it takes none such."""
         made = ConfigDict({"family": config.family, "seed": 0, "model": config.model.to_dict() | changed})
-        return jax.tree.map(lambda leaf: leaf.shape, nnx.state(models.outline(made, codec), nnx.Param))
+        with contextlib.suppress(UserError):
+            return jax.tree.map(lambda leaf: leaf.shape, nnx.state(models.outline(made, codec), nnx.Param))
 
-    if shapes(**model) == (ours := shapes()):
+    ours = shapes()
+    if ours is not None and shapes(**model) == ours:
         return
-    flags = []
-    for name, value in model.items():
-        if name in config.model and value != config.model[name]:
-            with contextlib.suppress(UserError):
-                if shapes(**{name: value}) == ours:
-                    continue
-            flags.append(f"--config.model.{name}={tuple(value) if isinstance(value, list) else value}")
-    raise UserError(f"--init_from={other} has another model than --config: it takes {', '.join(flags)}")
+    flags = [
+        f"--config.model.{name}={tuple(value) if isinstance(value, list) else value}"
+        for name, value in model.items()
+        if name in config.model and value != config.model[name] and (ours is None or shapes(**{name: value}) != ours)
+    ]
+    raise UserError(f"--init_from={other} has another model than --config: it takes {', '.join(flags) or model}")
 
 
 _CARRIED = ("builder", "labels", "digest", "licence", "counts", "imported", "begun_from")

@@ -1,7 +1,9 @@
 """python -m magenta_lite.interop: what it makes is whole, and its mistakes are one line."""
 
 import importlib
+import json
 import os
+import shutil
 import sys
 import tomllib
 
@@ -146,7 +148,7 @@ def test_folders_are_called_what_they_are(run, workdir, tmp_path):
         run("import", tmp_path / "many", f"--workdir={tmp_path / 'w'}")
 
 
-def test_another_model_cannot_be_begun_from_and_the_flags_are_named(workdir, toy):
+def test_another_model_cannot_be_begun_from_and_the_flags_are_named(workdir, toy, tmp_path):
     config = sketch_rnn.get_config("tiny")
     config.data.dir = str(toy)
     with pytest.raises(UserError, match=r"has another model than --config: it takes --config\.model\.") as error:
@@ -155,6 +157,16 @@ def test_another_model_cannot_be_begun_from_and_the_flags_are_named(workdir, toy
         name, _, value = word.removeprefix("--config.model.").partition("=")
         config.model[name] = type(config.model[name])(value)
     workdirs.need_alike(workdir, config)
+    # Of one class: a model that is told labels cannot even be described there.
+    codec = json.loads((workdir / "codec.json").read_text())
+    one = tmp_path / "one"
+    shutil.copytree(workdir, one)
+    (one / "codec.json").write_text(json.dumps(codec | {"labels": ["sun"]}))
+    fields = json.loads((one / "config.json").read_text())
+    fields["model"]["label_size"] = 0
+    (one / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(UserError, match=r"has another model than --config: it takes .*--config\.model\.label_size=0"):
+        workdirs.need_alike(one, config)
     with pytest.raises(UserError, match="is of the family sketch_rnn, and --config of music_vae"):
         workdirs.need_alike(workdir, music_vae.get_config("tiny"))
 
